@@ -152,6 +152,12 @@ def _add_serve(commands: Any) -> None:  # noqa: ANN401
     serve.add(commands)
 
 
+def _add_export(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.cli import export
+
+    export.add(commands)
+
+
 def _add_offload(commands: Any) -> None:  # noqa: ANN401
     from candlewax.cli import offload
 
@@ -177,6 +183,7 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
     "simulate": _add_simulate,
     "up": _add_up,
     "serve": _add_serve,
+    "export": _add_export,
     "offload": _add_offload,
     "cold": _add_cold,
 }

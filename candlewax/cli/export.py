@@ -1,0 +1,113 @@
+"""Command `candlewax export`: writes candles to files."""
+
+import argparse
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from candlewax.cli.common import CommandError, exit_on_error, open_database, parse_cli_time
+from candlewax.cli.progress import show_progress
+from candlewax.client.export import (
+    FORMATS,
+    LAYOUTS,
+    ExportError,
+    Selection,
+    Target,
+    choose_target,
+    export,
+)
+from candlewax.client.reader import Reader
+from candlewax.client.request import RequestError, Span
+from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.runtime.cold_settings import reach_archive
+from candlewax.runtime.settings import load as load_settings
+
+DEFAULT_TIMEFRAME: Final = "1m"
+
+
+def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the parser."""
+    command = commands.add_parser(
+        "export", help="write candles to a file of Parquet, CSV or Feather, or to a directory"
+    )
+    command.add_argument("path", type=Path, help="file, as candles.parquet, or directory")
+    command.add_argument(
+        "--exchange", action="append", default=[], help="only of this exchange; may come again"
+    )
+    command.add_argument(
+        "--symbol",
+        action="append",
+        default=[],
+        help="only of this market, as BTC/USDT; may come again",
+    )
+    command.add_argument(
+        "--timeframe",
+        choices=TIMEFRAMES,
+        action="append",
+        help=f"may come again ({DEFAULT_TIMEFRAME})",
+    )
+    for name, description in (("from", "begin, UTC"), ("to", "end, exclusive")):
+        command.add_argument(f"--{name}", dest=name, type=parse_cli_time, help=description)
+    command.add_argument("--closed", action="store_true", help="no candle that is still forming")
+    command.add_argument(
+        "--complete", action="store_true", help="only candles that are proven to miss no trade"
+    )
+    command.add_argument("--format", choices=FORMATS, help="the ending of the file, or parquet")
+    command.add_argument(
+        "--layout",
+        choices=LAYOUTS,
+        default=LAYOUTS[0],
+        help="hive: a directory with a file for each series; freqtrade: its data directory, of "
+        "closed candles",
+    )
+    command.add_argument("--floats", action="store_true", help="amounts as floats, not as decimals")
+    command.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = exit_on_error(1, load_settings)
+    if settings.cold:
+        reach_archive(settings.cold)
+    with closing(open_database(1)) as database:
+        return exit_on_error(1, lambda: _export(Reader(database), arguments))
+
+
+def _export(reader: Reader, arguments: argparse.Namespace) -> int:
+    begin, end = getattr(arguments, "from"), arguments.to
+    if begin and end and begin >= end:
+        raise CommandError("--from is not before --to")
+    try:
+        target = choose_target(
+            arguments.path, arguments.format, arguments.layout, floats=arguments.floats
+        )
+        selection = Selection(
+            tuple(reader.select_markets(arguments.exchange, arguments.symbol)),
+            tuple(arguments.timeframe or [DEFAULT_TIMEFRAME]),
+            Span(begin, end),
+            # freqtrade takes every candle in a file as closed.
+            closed=arguments.closed or target.layout == "freqtrade",
+            complete=arguments.complete,
+        )
+        count = _write(reader, selection, target)
+    except (RequestError, ExportError) as error:
+        raise CommandError(str(error)) from None
+    if not count:
+        raise CommandError(f"no candle is in that time; {target.path} holds none")
+    series = len(selection.markets) * len(selection.timeframes)
+    print(f"{count:,} candles of {series:,} series written to {target.path}", file=sys.stderr)
+    return 0
+
+
+def _write(reader: Reader, selection: Selection, target: Target) -> int:
+    count = 0
+    total = sum(
+        reader.count(market, timeframe, selection.span)
+        for market in selection.markets
+        for timeframe in selection.timeframes
+    )
+    with show_progress("candles", total, "candles") as bar:
+        for market, timeframe, candles in export(reader, selection, target):
+            count += candles
+            bar.advance(candles, f"{market} {timeframe}")
+    return count

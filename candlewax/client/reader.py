@@ -1,0 +1,238 @@
+"""Reader of stored candles and trades in pages, of any database that can be queried.
+
+A page is at most PAGE_ROWS rows of one market, so a query of `candlewax up` stays within its
+limits and the memory of the reader does not grow with the length of a history.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from candlewax.clickhouse.client import Database
+from candlewax.client.request import CANDLE, TRADE, Market, RequestError, Span
+from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.core.schema import TIME
+from candlewax.runtime.times import parse_time
+
+PAGE_ROWS: Final = 100_000
+
+_EXPRESSIONS: Final = {
+    "exchange": "toString(r.exchange)",
+    "symbol": "toString(r.symbol)",
+    "timeframe": "toString(r.timeframe)",
+    "window_start": "toDateTime64(r.window_start, 6, 'UTC')",
+    "vwap": "toDecimal128(divideDecimal(r.quote_volume, r.volume, 12), 12)",
+    "status": "toString(r.status)",
+    "side": "toString(r.side)",
+    "open_time": "toDateTime64(r.open_time, 6, 'UTC')",
+    "close_time": "toDateTime64(r.close_time, 6, 'UTC')",
+    "timestamp": "toDateTime64(r.timestamp, 6, 'UTC')",
+    "received_at": "toDateTime64(r.received_at, 6, 'UTC')",
+}
+"""Expressions of columns that are not read as they are."""
+
+_CANDLES: Final = """
+WHERE exchange = {exchange:String} AND symbol = {symbol:String} AND timeframe = {timeframe:String}
+    AND r.window_start >= {begin:DateTime('UTC')} AND r.window_start < {end:DateTime('UTC')}
+    AND (closed OR NOT {closed:Bool}) AND (status = 'complete' OR NOT {complete:Bool})
+"""
+
+_TRADES: Final = """
+WHERE exchange = {exchange:String} AND symbol = {symbol:String}
+    AND r.timestamp >= {begin:DateTime64(6, 'UTC')} AND r.timestamp < {end:DateTime64(6, 'UTC')}
+    AND (r.timestamp, sequence, trade_id) >
+        ({at:DateTime64(6, 'UTC')}, {number:UInt64}, {id:String})
+ORDER BY r.timestamp, sequence, trade_id LIMIT {limit:UInt32}
+"""
+
+_MARKETS: Final = """
+SELECT toString(exchange) AS exchange, toString(symbol) AS symbol,
+    sum(trade_count) AS trade_count,
+    toDateTime64(min(r.open_time), 6, 'UTC') AS first_trade,
+    toDateTime64(max(r.close_time), 6, 'UTC') AS last_trade
+FROM %s AS r
+WHERE timeframe = '1d'
+GROUP BY exchange, symbol
+ORDER BY exchange, symbol
+"""
+
+_CUTS: Final = """
+SELECT name, comment FROM system.tables
+WHERE database = currentDatabase() AND name IN ('candles', 'trades') AND comment != ''
+"""
+
+_TABLES: Final = {"candles": "ohlcv", "trades": "silver_trades"}
+"""Tables by the views that also read the archive."""
+
+_FIRST_SPAN: Final = timedelta(hours=1)
+"""Span of the first query for trades; it doubles while the pages are far from full."""
+
+
+class Reader:
+    """Reader of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        found = database.query(_CUTS)
+        self._cuts = {
+            name: parse_time(json.loads(comment)["cut"])
+            for name, comment in found.select("name", "comment").iter_rows()
+        }
+
+    def markets(self) -> pl.DataFrame:
+        """Return the markets that have candles.
+
+        Columns: exchange, symbol, trade_count, first_trade and last_trade (times in UTC).
+        """
+        source = "candles" if "candles" in self._cuts else "(SELECT * FROM ohlcv FINAL)"
+        return _with_times(self._database.query(_MARKETS % source))
+
+    def select_markets(self, exchanges: Sequence[str], symbols: Sequence[str]) -> list[Market]:
+        """Return the markets of these names that have candles; no name stands for all.
+
+        Raises RequestError for a name that no market has.
+        """
+        known = [Market(*names) for names in self.markets().select("exchange", "symbol").rows()]
+        for place, kind, names in ((0, "exchange", exchanges), (1, "symbol", symbols)):
+            for name in names:
+                _require(kind, name, sorted({str(market[place]) for market in known}))
+        chosen = [
+            market
+            for market in known
+            if (not exchanges or market.exchange in exchanges)
+            and (not symbols or market.symbol in symbols)
+        ]
+        if not chosen:
+            wanted = ", ".join((*exchanges, *symbols)) or "any market"
+            raise RequestError(f"no candles of {wanted} are stored")
+        return chosen
+
+    def candles(
+        self,
+        market: Market,
+        timeframe: str,
+        span: Span,
+        *,
+        closed: bool = False,
+        complete: bool = False,
+    ) -> Iterator[pl.DataFrame]:
+        """Yield pages of candles (CANDLE) that begin in a time range, oldest first.
+
+        `closed`: none that is still forming. `complete`: only those that are proven to be complete.
+        """
+        if timeframe not in TIMEFRAMES:
+            raise RequestError(f"timeframe: got {timeframe!r}, takes {', '.join(TIMEFRAMES)}")
+        names = market._asdict() | {"timeframe": timeframe}
+        begin, end = self._clip("candles", "window_start", span, names)
+        seconds = TIMEFRAMES[timeframe][1] // 1_000_000
+        step = timedelta(seconds=seconds * PAGE_ROWS)
+        choice = names | {"closed": closed, "complete": complete}
+        while begin < end:
+            until = min(begin + step, end)
+            rows = self._database.query(
+                f"SELECT {_columns(CANDLE)} FROM {self._source('candles', begin)} "
+                f"{_CANDLES} ORDER BY r.window_start",
+                choice | {"begin": _to_second(begin), "end": _to_second(until)},
+            )
+            if rows.height:
+                yield rows.cast(CANDLE)  # type: ignore[arg-type]
+            begin = until
+
+    def count(self, market: Market, timeframe: str, span: Span) -> int:
+        """Return how many candles begin in a time range, whatever their state."""
+        names = market._asdict() | {"timeframe": timeframe}
+        begin, end = self._clip("candles", "window_start", span, names)
+        found = self._database.query(
+            f"SELECT count() AS rows FROM {self._source('candles', begin)} {_CANDLES}",
+            names | {"begin": begin, "end": end, "closed": False, "complete": False},
+        )
+        return int(found["rows"][0])
+
+    def trades(self, market: Market, span: Span) -> Iterator[pl.DataFrame]:
+        """Yield pages of trades (TRADE) of a time range, in order of time and number."""
+        begin, end = self._clip("trades", "timestamp", span, market._asdict())
+        length = _FIRST_SPAN
+        while begin < end:
+            until = min(begin + length, end)
+            fullest = 0
+            for page in self._trades_between(market, begin, until):
+                fullest = max(fullest, page.height)
+                yield page
+            begin = until
+            if fullest < PAGE_ROWS // 4:
+                length *= 2
+            elif fullest == PAGE_ROWS:
+                length /= 2
+
+    def _trades_between(
+        self, market: Market, begin: datetime, end: datetime
+    ) -> Iterator[pl.DataFrame]:
+        after = {"at": begin - timedelta(microseconds=1), "number": 0, "id": ""}
+        while True:
+            rows = self._database.query(
+                f"SELECT {_columns(TRADE)} FROM {self._source('trades', begin)} {_TRADES}",
+                market._asdict() | {"begin": begin, "end": end, "limit": PAGE_ROWS} | after,
+            )
+            page = rows.cast(TRADE)  # type: ignore[arg-type]
+            if page.height:
+                yield page
+            if page.height < PAGE_ROWS:
+                return
+            names = zip(("at", "number", "id"), ("timestamp", "sequence", "trade_id"), strict=True)
+            after = {name: page[column][-1] for name, column in names}
+
+    def _source(self, view: str, begin: datetime) -> str:
+        """Return what rows from a time on are read from: the view if some may be archived only."""
+        cut = self._cuts.get(view)
+        if cut is not None and begin < cut:
+            return f"{view} AS r"
+        return f"{_TABLES[view]} AS r FINAL"
+
+    def _clip(
+        self, view: str, time: str, span: Span, names: dict[str, Any]
+    ) -> tuple[datetime, datetime]:
+        """Return the part of a time range that may hold rows of a market."""
+        source = f"{view} AS r" if view in self._cuts else f"{_TABLES[view]} AS r"
+        conditions = " AND ".join(f"{name} = {{{name}:String}}" for name in names)
+        found = _with_times(
+            self._database.query(
+                f"SELECT count() AS rows, toDateTime64(min(r.{time}), 6, 'UTC') AS first, "
+                f"toDateTime64(max(r.{time}), 6, 'UTC') AS last FROM {source} WHERE {conditions}",
+                names,
+            )
+        )
+        count, first, last = found.row(0)
+        if not count:
+            return last, last
+        after_last = last + timedelta(seconds=1)
+        return max(span.begin or first, first), min(span.end or after_last, after_last)
+
+
+def _columns(names: Iterable[str]) -> str:
+    return ", ".join(f"{_EXPRESSIONS.get(name, f'r.{name}')} AS {name}" for name in names)
+
+
+def _with_times(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.with_columns(
+        pl.col(name).cast(TIME) for name, kind in rows.schema.items() if kind == pl.Datetime
+    )
+
+
+def _to_second(time: datetime) -> datetime:
+    """Return the first whole second that is not before a time: candles begin at such."""
+    return time if not time.microsecond else time.replace(microsecond=0) + timedelta(seconds=1)
+
+
+def _require(kind: str, name: str, known: Sequence[str]) -> None:
+    if name in known:
+        return
+    if not known:
+        raise RequestError(f"{kind}: got {name!r}, but nothing is stored")
+    folded = {one.upper().replace("/", ""): one for one in known}
+    similar = difflib.get_close_matches(name.upper(), folded, cutoff=0.5) or list(folded)[:10]
+    names = ", ".join(folded[one] for one in similar)
+    raise RequestError(f"{kind}: got {name!r}, takes one that is stored, such as {names}")
