@@ -5,10 +5,9 @@ limits and the memory of the reader does not grow with the length of a history.
 """
 
 import difflib
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import polars as pl
 
@@ -16,7 +15,6 @@ from candlewax.clickhouse.client import Database
 from candlewax.client.request import CANDLE, TRADE, Market, RequestError, Span
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.core.schema import TIME
-from candlewax.runtime.times import parse_time
 
 PAGE_ROWS: Final = 100_000
 
@@ -54,19 +52,24 @@ SELECT toString(exchange) AS exchange, toString(symbol) AS symbol,
     sum(trade_count) AS trade_count,
     toDateTime64(min(r.open_time), 6, 'UTC') AS first_trade,
     toDateTime64(max(r.close_time), 6, 'UTC') AS last_trade
-FROM %s AS r
+FROM %s
 WHERE timeframe = '1d'
 GROUP BY exchange, symbol
 ORDER BY exchange, symbol
 """
 
-_CUTS: Final = """
-SELECT name, comment FROM system.tables
-WHERE database = currentDatabase() AND name IN ('candles', 'trades') AND comment != ''
+_VIEWS: Final = """
+SELECT name FROM system.tables
+WHERE database = currentDatabase() AND name IN ('candles', 'trades')
 """
 
 _TABLES: Final = {"candles": "ohlcv", "trades": "silver_trades"}
-"""Tables by the views that also read the archive."""
+"""Tables by the views that also read the archive, which a database with a cold tier has."""
+
+_DAY: Final = timedelta(days=1)
+
+_EARLIEST: Final = datetime(2009, 1, 3, tzinfo=UTC)
+"""The first block of Bitcoin: no crypto trade is older."""
 
 _FIRST_SPAN: Final = timedelta(hours=1)
 """Span of the first query for trades; it doubles while the pages are far from full."""
@@ -77,10 +80,10 @@ class Reader:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        found = database.query(_CUTS)
-        self._cuts = {
-            name: parse_time(json.loads(comment)["cut"])
-            for name, comment in found.select("name", "comment").iter_rows()
+        views = set(database.query(_VIEWS)["name"])
+        self._sources = {
+            view: f"{view} AS r" if view in views else f"{table} AS r FINAL"
+            for view, table in _TABLES.items()
         }
 
     def markets(self) -> pl.DataFrame:
@@ -88,8 +91,7 @@ class Reader:
 
         Columns: exchange, symbol, trade_count, first_trade and last_trade (times in UTC).
         """
-        source = "candles" if "candles" in self._cuts else "(SELECT * FROM ohlcv FINAL)"
-        return _with_times(self._database.query(_MARKETS % source))
+        return _with_times(self._database.query(_MARKETS % self._sources["candles"]))
 
     def select_markets(self, exchanges: Sequence[str], symbols: Sequence[str]) -> list[Market]:
         """Return the markets of these names that have candles; no name stands for all.
@@ -127,14 +129,14 @@ class Reader:
         if timeframe not in TIMEFRAMES:
             raise RequestError(f"timeframe: got {timeframe!r}, takes {', '.join(TIMEFRAMES)}")
         names = market._asdict() | {"timeframe": timeframe}
-        begin, end = self._clip("candles", "window_start", span, names)
+        begin, end = self._clip(market, span)
         seconds = TIMEFRAMES[timeframe][1] // 1_000_000
         step = timedelta(seconds=seconds * PAGE_ROWS)
         choice = names | {"closed": closed, "complete": complete}
         while begin < end:
             until = min(begin + step, end)
             rows = self._database.query(
-                f"SELECT {_columns(CANDLE)} FROM {self._source('candles', begin)} "
+                f"SELECT {_columns(CANDLE)} FROM {self._sources['candles']} "
                 f"{_CANDLES} ORDER BY r.window_start",
                 choice | {"begin": _to_second(begin), "end": _to_second(until)},
             )
@@ -145,16 +147,16 @@ class Reader:
     def count(self, market: Market, timeframe: str, span: Span) -> int:
         """Return how many candles begin in a time range, whatever their state."""
         names = market._asdict() | {"timeframe": timeframe}
-        begin, end = self._clip("candles", "window_start", span, names)
+        begin, end = self._clip(market, span)
         found = self._database.query(
-            f"SELECT count() AS rows FROM {self._source('candles', begin)} {_CANDLES}",
+            f"SELECT count() AS rows FROM {self._sources['candles']} {_CANDLES}",
             names | {"begin": begin, "end": end, "closed": False, "complete": False},
         )
         return int(found["rows"][0])
 
     def trades(self, market: Market, span: Span) -> Iterator[pl.DataFrame]:
         """Yield pages of trades (TRADE) of a time range, in order of time and number."""
-        begin, end = self._clip("trades", "timestamp", span, market._asdict())
+        begin, end = self._clip(market, span)
         length = _FIRST_SPAN
         while begin < end:
             until = min(begin + length, end)
@@ -174,7 +176,7 @@ class Reader:
         after = {"at": begin - timedelta(microseconds=1), "number": 0, "id": ""}
         while True:
             rows = self._database.query(
-                f"SELECT {_columns(TRADE)} FROM {self._source('trades', begin)} {_TRADES}",
+                f"SELECT {_columns(TRADE)} FROM {self._sources['trades']} {_TRADES}",
                 market._asdict() | {"begin": begin, "end": end, "limit": PAGE_ROWS} | after,
             )
             page = rows.cast(TRADE)  # type: ignore[arg-type]
@@ -185,31 +187,15 @@ class Reader:
             names = zip(("at", "number", "id"), ("timestamp", "sequence", "trade_id"), strict=True)
             after = {name: page[column][-1] for name, column in names}
 
-    def _source(self, view: str, begin: datetime) -> str:
-        """Return what rows from a time on are read from: the view if some may be archived only."""
-        cut = self._cuts.get(view)
-        if cut is not None and begin < cut:
-            return f"{view} AS r"
-        return f"{_TABLES[view]} AS r FINAL"
-
-    def _clip(
-        self, view: str, time: str, span: Span, names: dict[str, Any]
-    ) -> tuple[datetime, datetime]:
-        """Return the part of a time range that may hold rows of a market."""
-        source = f"{view} AS r" if view in self._cuts else f"{_TABLES[view]} AS r"
-        conditions = " AND ".join(f"{name} = {{{name}:String}}" for name in names)
-        found = _with_times(
-            self._database.query(
-                f"SELECT count() AS rows, toDateTime64(min(r.{time}), 6, 'UTC') AS first, "
-                f"toDateTime64(max(r.{time}), 6, 'UTC') AS last FROM {source} WHERE {conditions}",
-                names,
-            )
-        )
-        count, first, last = found.row(0)
-        if not count:
-            return last, last
-        after_last = last + timedelta(seconds=1)
-        return max(span.begin or first, first), min(span.end or after_last, after_last)
+    def _clip(self, market: Market, span: Span) -> tuple[datetime, datetime]:
+        """Return the part of a time range that may hold rows of a market, by its day candles."""
+        found = self.markets().filter(exchange=market.exchange, symbol=market.symbol)
+        # Without a day candle, as in a database that was just recovered: all that may be archived.
+        first, last = _EARLIEST, datetime.now(UTC)
+        if found.height:
+            first, last = found.select("first_trade", "last_trade").row(0)
+        begin, end = first - _DAY, last + 2 * _DAY
+        return max(span.begin or begin, begin), min(span.end or end, end)
 
 
 def _columns(names: Iterable[str]) -> str:

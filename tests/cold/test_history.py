@@ -11,6 +11,8 @@ import polars as pl
 import pytest
 
 from candlewax.clickhouse.client import connect
+from candlewax.client.reader import Reader
+from candlewax.client.request import ALL_TIME, Market
 from candlewax.cold.layers import LAYERS
 from candlewax.cold.recover import recover
 from candlewax.cold.release import Releaser
@@ -67,6 +69,8 @@ def test_trades_are_the_same_before_and_after_their_release(
 ) -> None:
     before = pages(store, 15, last=last)
     assert [part.height for part in before] == [15, 15, 11]
+    reader = Reader(archived.database)
+    with_reader = pl.concat(reader.trades(Market(*MARKET), ALL_TIME))
     Releaser(archived).run_layer(LAYERS["silver.trades"], past_keep())
     cold_release.store_late_trade(archived.database, "late")
     after = pages(store, 15, last=last)
@@ -75,6 +79,8 @@ def test_trades_are_the_same_before_and_after_their_release(
     trades = pl.concat(reversed(after) if last else after).filter(pl.col("trade_id") != "late")
     expected = pl.concat(reversed(before) if last else before)
     assert trades.drop("received_at").equals(expected.drop("received_at"))
+    read = pl.concat(reader.trades(Market(*MARKET), ALL_TIME)).filter(pl.col("trade_id") != "late")
+    assert read.equals(with_reader)
 
 
 def test_candles_of_the_archive_are_shown_beside_warm_ones(
@@ -91,6 +97,8 @@ def test_candles_of_the_archive_are_shown_beside_warm_ones(
     recover(archived)
     assert store.candles(series, EARLIEST, LATEST, 100, last=True).equals(before)
     assert store.candles(series, EARLIEST, LATEST, 5, last=False).equals(before[:5])
+    read = pl.concat(Reader(archived.database).candles(Market(*MARKET), "1m", ALL_TIME))
+    assert read["close"].to_list() == before["close"].to_list()
 
 
 def test_archive_is_asked_only_for_what_the_tables_lack(
