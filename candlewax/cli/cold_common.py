@@ -40,10 +40,12 @@ def open_cold(status: int, *errors: type[Exception]) -> Iterator[ColdTier]:
     settings, cold = load_cold_settings(status)
     print_database(settings)
     reach_archive(cold)
-    database = exit_on_error(status, lambda: open_tables(settings.clickhouse, settings.database))
+    database = exit_on_error(
+        status, lambda: open_tables(settings.clickhouse, settings.database, settings.retention)
+    )
     with closing(database), ExitStack() as stack:
         try:
-            yield stack.enter_context(closing(open_tier(cold, database)))
+            yield stack.enter_context(closing(open_tier(cold, database, settings.retention)))
         except expected as error:
             print_error(str(error))
             sys.exit(status)

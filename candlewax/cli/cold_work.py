@@ -1,16 +1,17 @@
 """Commands `candlewax cold maintain`, `restore`, `recover` and `off`."""
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 from candlewax.cli.cold_common import open_cold, require_tables
 from candlewax.cli.common import exit_on_error, open_database, parse_cli_time
+from candlewax.clickhouse.retention import apply_retention
 from candlewax.cold import seal
 from candlewax.cold.layers import Layer
 from candlewax.cold.maintenance.maintain import maintain
 from candlewax.cold.recover import recover
 from candlewax.cold.restore import Progress, RestoreError, restore
-from candlewax.cold.retention import restore_ttl
 from candlewax.cold.units import EPOCH
 from candlewax.pipeline.reports.summary import console
 from candlewax.runtime.settings import load as load_settings
@@ -103,7 +104,8 @@ def _recover(_: argparse.Namespace) -> int:
 
 def _off(_: argparse.Namespace) -> int:
     database = open_database(1)
-    tables = exit_on_error(1, lambda: restore_ttl(database))
+    retention = replace(exit_on_error(1, load_settings).retention, is_cold=False)
+    tables = exit_on_error(1, lambda: apply_retention(database, retention, is_returning=True))
     database.close()
     names = ", ".join(tables)
     print(f"retention is back: {names}" if names else "every table has its retention")

@@ -201,7 +201,9 @@ def _init(_: argparse.Namespace) -> int:
 
     # A database that is created ahead of its first data is for real data by default.
     settings = settings_for_kind(exit_on_error(1, load_settings), REAL)
-    exit_on_error(1, lambda: open_tables(settings.clickhouse, settings.database))
+    exit_on_error(
+        1, lambda: open_tables(settings.clickhouse, settings.database, settings.retention)
+    )
     print(f"{settings.clickhouse}: database {settings.database} is ready")
     if brokers := settings.brokers:
         instruments = exit_on_error(1, lambda: load_instruments(settings.instruments))

@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
     # connect raises if the database is absent; open_tables would create it.
     connect(settings.clickhouse, settings.database).close()
     with ExitStack() as stack:
-        tables = open_tables(settings.clickhouse, settings.database)
+        tables = open_tables(settings.clickhouse, settings.database, settings.retention)
         stack.callback(tables.close)
         claim(tables, settings.clickhouse, settings.database, kind)
         named = _find_named_gaps(tables, selection, list(endpoints))

@@ -20,8 +20,10 @@ from candlewax.clickhouse.directory_lock import IN_USE, is_locked
 from candlewax.clickhouse.disk_guard import LOW_SPACE_BYTES, DiskGuard, format_mebibytes
 from candlewax.clickhouse.embedded import EmbeddedInserter, write_arrow_stream
 from candlewax.clickhouse.engine import choose_options, in_utc
+from candlewax.clickhouse.retention import apply_retention
 from candlewax.clickhouse.transient_errors import is_transient
 from candlewax.runtime import exit_reasons
+from candlewax.runtime.keep_settings import Retention
 from candlewax.runtime.setting_parsers import Server
 
 INSERT: Final = {
@@ -214,10 +216,12 @@ def _client(location: Path | Server, database: str) -> Client:
     return _open_server(location, database)
 
 
-def open_tables(location: Path | Server, database: str) -> Database:
+def open_tables(
+    location: Path | Server, database: str, retention: Retention | None = None
+) -> Database:
     """Open a database. Create it, its tables and its views if they are absent.
 
-    Raises DatabaseError, also if less than LOW_SPACE_BYTES are free for an embedded database.
+    With a `retention` the tables keep rows as it says; otherwise as they did before. Raises DatabaseError, also if less than LOW_SPACE_BYTES are free for an embedded database.
     """
     if isinstance(location, Path) and (free := disk_guard.free_bytes(location)) < LOW_SPACE_BYTES:
         raise DatabaseError(
@@ -231,6 +235,8 @@ def open_tables(location: Path | Server, database: str) -> Database:
             )
             tables = _database(location, database)
         ddl.apply(tables.client)
+        if retention:
+            apply_retention(tables, retention)
     except ClickHouseError as error:
         raise DatabaseError(f"{location}: {_reason(error)}") from error
     return tables

@@ -15,7 +15,7 @@ _END: Final = re.compile(r";[ \t]*(?:\n|$)")
 
 # Hash of the schema as it is, and the view that holds the hash of when it was last applied.
 # Names with a dot are inner tables of materialized views, which are created and dropped. The views
-# that span the archive are replaced by the cold tier.
+# that span the archive are replaced by the cold tier, and `retention` by the settings.
 _SCHEMA_STATE: Final = """
 SELECT
     hex(sipHash128(groupArrayIf((name, create_table_query), name != 'schema_version'))) AS tables,
@@ -23,7 +23,7 @@ SELECT
 FROM (
     SELECT name, create_table_query FROM system.tables
     WHERE database = currentDatabase() AND NOT startsWith(name, '.')
-        AND name NOT IN ('trades', 'candles', 'frames')
+        AND name NOT IN ('trades', 'candles', 'frames', 'retention')
     ORDER BY name
 )
 """

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from candlewax.clickhouse.retention import remove_ttl
 from candlewax.cold import metrics
 from candlewax.cold.layers import LAYERS
 from candlewax.cold.maintenance.maintain import maintain
 from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.recover import lost_tables
 from candlewax.cold.release import Releaser
-from candlewax.cold.retention import remove_ttl
 from candlewax.cold.seal import make_manifest
 from candlewax.cold.signature import KeyFileError
 from candlewax.cold.tier import ColdTier
@@ -68,7 +68,7 @@ def run_daily(
         {
             layer.source: sum(one.bytes for one in release.held if one.layer == layer.name)
             for layer in LAYERS.values()
-            if layer.keep
+            if layer.can_leave
         }
     )
     if should_stop():

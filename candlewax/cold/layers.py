@@ -40,8 +40,8 @@ class Layer:
     rows, in the table `changed_in`; None: the layer is compared whole, once an hour. `clocks` are
     columns of our clock, which the content hash leaves out, as storing a row again changes them.
     `key` identifies a row. Of a warm and a cold row with one key the warm one counts, or, if there
-    is a `rank`, the one whose rank is greater, as in the warm table. `keep` is how long rows stay
-    warm after they were stored; None: for ever. `partition` is the transform of `time` that divides
+    is a `rank`, the one whose rank is greater, as in the warm table. Rows that `can_leave` stay
+    warm for as long as the settings say; others for ever. `partition` is the transform of `time` that divides
     the table.
     """
 
@@ -58,7 +58,7 @@ class Layer:
     condition: str = "1"
     clocks: tuple[str, ...] = ()
     exchanges: tuple[str, ...] = ()
-    keep: timedelta | None = None
+    can_leave: bool = False
     is_table: bool = True
     rank: str = ""
 
@@ -118,13 +118,13 @@ LAYERS: Final[Mapping[str, Layer]] = {
         Layer(
             "raw.frames", "bronze_frames", FRAMES, _FRAME_KEY, _FRAME_KEY[1:],
             "received_at", HOUR, "day", "inserted_at", "bronze_frames", clocks=("inserted_at",),
-            keep=timedelta(days=7), rank="toInt32(trades) - toInt32(duplicates)",
+            can_leave=True, rank="toInt32(trades) - toInt32(duplicates)",
         ),
         Layer(
             "raw.dead_letters", "dead_letters", DEAD_LETTERS,
             (*_FRAME_KEY, "scope", "source_index", "frame"), _FRAME_KEY[1:], "received_at", HOUR,
             "day", "inserted_at", "dead_letters", clocks=("inserted_at",),
-            keep=timedelta(days=30),
+            can_leave=True,
         ),
         _bronze("binance", BINANCE, ("binance", "binance_usdm"), ("s", "T")),
         _bronze("kraken", KRAKEN, ("kraken",), ("symbol", "timestamp")),
@@ -133,7 +133,7 @@ LAYERS: Final[Mapping[str, Layer]] = {
             "silver.trades", "silver_trades", TRADES,
             ("exchange", "symbol", "timestamp", "trade_id"), ("symbol", "timestamp", "trade_id"),
             "timestamp", HOUR, "day", "inserted_at", "silver_trades", clocks=("inserted_at",),
-            keep=timedelta(days=30),
+            can_leave=True,
         ),
         Layer(
             "gold.ohlcv", "ohlcv", CANDLES, _CANDLE_KEY,

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.retention import remove_ttl
 from candlewax.cold.layers import Layer
-from candlewax.cold.retention import remove_ttl_of
 from candlewax.cold.units import EPOCH, Unit
 from candlewax.runtime.times import parse_time_or_utc
 
@@ -82,7 +82,7 @@ class LeavingTable:
     def create(self) -> None:
         """Create the table of leaving rows: the same as the warm table, without TTL."""
         self._database.command(f"CREATE TABLE IF NOT EXISTS {self.name} AS {self._table}")
-        remove_ttl_of(self._database, self.name)
+        remove_ttl(self._database, (self.name,))
 
     def move_out(self, partition: Partition) -> None:
         """Move a partition out of the warm table, at once."""

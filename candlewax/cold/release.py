@@ -76,7 +76,7 @@ class Releaser:
 
         What cannot be proven is held and named. Nothing is raised if the archive is away.
         """
-        rounds = [self.run_layer(layer, now) for layer in LAYERS.values() if layer.keep]
+        rounds = [self.run_layer(layer, now) for layer in LAYERS.values() if layer.can_leave]
         return Release(
             tuple(name for one in rounds for name in one.released),
             tuple(name for one in rounds for name in one.held),
@@ -110,10 +110,11 @@ class Releaser:
         return held
 
     def _past_keep(self, layer: Layer, now: datetime) -> list[Partition]:
-        if layer.keep is None:
+        keep = self._tier.keep[layer.source]
+        if keep is None:
             return []
         warm = LeavingTable(self._tier.database, layer)
-        past = now - layer.keep
+        past = now - keep
         return [
             partition
             for partition in warm.warm_partitions()

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from candlewax.clickhouse.client import Database, open_tables
-from candlewax.cold import relations, retention
+from candlewax.clickhouse.retention import remove_ttl
+from candlewax.cold import relations
 from candlewax.cold.archive import Archive
 from candlewax.cold.comparison import reading_archive
 from candlewax.cold.layers import LAYERS, Layer
@@ -77,7 +78,7 @@ def restore(
     target = tier.database if is_live else open_tables(location, name)
     try:
         if not is_live:
-            retention.remove_ttl(target)
+            remove_ttl(target)
         return _Restoration(tier, target, is_live=is_live).run(name, begin, end, on_progress)
     finally:
         if not is_live:

@@ -125,7 +125,7 @@ class ColdService:
         if self._tier is None:
             if self._database is None:
                 self._database = connect(self._settings.clickhouse, self._settings.database)
-            tier = open_tier(self._cold, self._database)
+            tier = open_tier(self._cold, self._database, self._settings.retention)
             prepare(tier)
             self._tier = tier
         return self._tier

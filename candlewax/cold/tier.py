@@ -14,11 +14,12 @@ from candlewax.cold.views import Views
 from candlewax.cold.warehouse import Warehouse, open_warehouse
 from candlewax.cold.warm import WarmTables
 from candlewax.runtime.cold_settings import ColdSettings
+from candlewax.runtime.keep_settings import Keep, Retention
 
 
 @dataclass(frozen=True)
 class ColdTier:
-    """Parts of the cold tier of one database."""
+    """Parts of the cold tier of one database. `keep`: how long rows stay warm, by table."""
 
     settings: ColdSettings
     database: Database
@@ -29,14 +30,20 @@ class ColdTier:
     views: Views
     writer: UnitWriter
     offloader: Offloader
+    keep: Keep
 
     def close(self) -> None:
         """Close what was opened beside the database."""
         self.warm.close()
 
 
-def open_tier(settings: ColdSettings, database: Database) -> ColdTier:
-    """Open the archive beside a database. Raises ArchiveError."""
+def open_tier(
+    settings: ColdSettings, database: Database, retention: Retention | None = None
+) -> ColdTier:
+    """Open the archive beside a database; the default retention counts without one.
+
+    Raises ArchiveError.
+    """
     if settings.is_local:
         _make_folder(Path(settings.location))
     warehouse = open_warehouse(settings)
@@ -47,7 +54,16 @@ def open_tier(settings: ColdSettings, database: Database) -> ColdTier:
     writer = UnitWriter(warm, warehouse, archive, unit_table)
     offloader = Offloader(warm, warehouse, unit_table, writer, views.refresh)
     return ColdTier(
-        settings, database, warm, warehouse, archive, unit_table, views, writer, offloader
+        settings,
+        database,
+        warm,
+        warehouse,
+        archive,
+        unit_table,
+        views,
+        writer,
+        offloader,
+        (retention or Retention()).keep,
     )
 
 

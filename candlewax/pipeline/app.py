@@ -144,7 +144,7 @@ def _embedded(
     kind = kind_of(settings) if name != "repair" else live_kind(settings.rest_urls)
     if name == "ingest":  # stores nothing
         settings = settings_for_kind(settings, kind)
-        database = open_tables(settings.clickhouse, settings.database)
+        database = open_tables(settings.clickhouse, settings.database, settings.retention)
     else:
         settings, database = open_for_kind(settings, kind)
     repairs = (
@@ -251,7 +251,7 @@ def _build_consumer(
     name: str, settings: Settings, brokers: Brokers, process: ProcessContext, broker: KafkaClient
 ) -> Components:
     """Build a dataflow that reads topics and stores data of its database's kind."""
-    database = open_tables(settings.clickhouse, settings.database)
+    database = open_tables(settings.clickhouse, settings.database, settings.retention)
     guard = Guard(database, settings.clickhouse, settings.database)
     if name == "silver":
         return builder.build_silver(process, broker, database, guard, _codec(brokers))

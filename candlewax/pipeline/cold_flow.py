@@ -108,7 +108,7 @@ def build_cold_flow(build: Callable[[ColdComponents], Dataflow]) -> Dataflow:
         shutdown.listen()
         settings = load_settings()
         reach_archive(require_cold(settings))
-        open_tables(settings.clickhouse, settings.database).close()
+        open_tables(settings.clickhouse, settings.database, settings.retention).close()
         service = ColdService(settings, shutdown)
         serve_status(settings, None, service.health)
         return build(

@@ -56,7 +56,7 @@ def claim(database: Database, place: Path | Server, name: str, kind: str) -> Non
 
 def open_claimed(settings: Settings, kind: str) -> Database:
     """Open the configured tables and claim them for data of a kind. Raises DatabaseError."""
-    database = open_tables(settings.clickhouse, settings.database)
+    database = open_tables(settings.clickhouse, settings.database, settings.retention)
     try:
         claim(database, settings.clickhouse, settings.database, kind)
     except DatabaseError:
@@ -186,7 +186,7 @@ def open_for_kind(settings: Settings, kind: str) -> tuple[Settings, Database]:
     settings = settings_for_kind(settings, kind)
     if kind:
         return settings, open_claimed(settings, kind)
-    database = open_tables(settings.clickhouse, settings.database)
+    database = open_tables(settings.clickhouse, settings.database, settings.retention)
     kind = stored_kind(database)
     if kind == SAMPLE_KIND:
         claim(database, settings.clickhouse, settings.database, REAL)

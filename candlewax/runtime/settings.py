@@ -18,6 +18,7 @@ from candlewax.data import SAMPLE
 from candlewax.exchanges import EXCHANGES
 from candlewax.runtime.cold_settings import NAMES as COLD_NAMES
 from candlewax.runtime.cold_settings import ColdSettings, read_cold_settings
+from candlewax.runtime.keep_settings import KEEP_RULES, Retention, read_retention
 from candlewax.runtime.last_filled import recall_database
 from candlewax.runtime.setting_parsers import (
     FILE,
@@ -73,6 +74,7 @@ class Settings:
     the exchanges must be the simulator's; None if both are accepted. `shards` is the number of
     shards of each exchange with more than one; `own_shards` the indexes of those that this process
     reads, of exchanges of which it reads some. `cold` is where the archive is; None: no cold tier.
+    `retention` says how long tables keep rows.
     """
 
     feed: str | tuple[Path, ...]
@@ -94,6 +96,7 @@ class Settings:
     shards: Mapping[str, int] = field(default_factory=dict)
     own_shards: Mapping[str, frozenset[int]] = field(default_factory=dict)
     cold: ColdSettings | None = None
+    retention: Retention = field(default_factory=Retention)
 
     @property
     def is_live(self) -> bool:
@@ -123,7 +126,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
     kafka = {name: text for name, text in texts.items() if name.startswith(KAFKA) and text}
     secrets = {name: text for name, text in texts.items() if name.removesuffix(FILE) in KEYS}
     others = {name for name in texts if name.startswith((KAFKA, TESTS))} | secrets.keys()
-    others |= COLD_NAMES
+    others |= COLD_NAMES | KEEP_RULES.keys()
     unknown = texts.keys() - READERS - others
     errors += [f"{PREFIX}{name}: no such setting; there are {_list_names()}" for name in unknown]
     values: dict[str, Any] = {}
@@ -135,6 +138,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
             errors.append(f"{PREFIX}{name}: got {quote_setting(text)}, takes {error}")
     values["keys"] = _read_keys(secrets, errors)
     values["cold"] = read_cold_settings(texts, errors)
+    values["retention"] = read_retention(texts, errors, is_cold=values["cold"] is not None)
     properties: dict[str, str] = {}
     for name, text in kafka.items():
         try:
@@ -263,4 +267,6 @@ def _read_dotenv(dotenv: Path) -> tuple[dict[str, str], list[str]]:
 
 
 def _list_names() -> str:
-    return ", ".join(PREFIX + name for name in (*READERS, *sorted(COLD_NAMES), *KEYS, f"{KAFKA}*"))
+    return ", ".join(
+        PREFIX + name for name in (*READERS, *KEEP_RULES, *sorted(COLD_NAMES), *KEYS, f"{KAFKA}*")
+    )

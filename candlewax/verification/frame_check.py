@@ -22,6 +22,7 @@ _HOURS: Final = """
 SELECT toUnixTimestamp(toStartOfHour(received_at)) AS hour, sum(trades)
 FROM bronze_frames
 WHERE kind = 'trade'
+    AND inserted_at > (SELECT since FROM retention WHERE table = 'silver_trades')
 GROUP BY hour
 ORDER BY hour
 """

@@ -12,9 +12,11 @@ from typing import Any, Final
 from clickhouse_connect.driver.binding import quote_identifier
 
 from candlewax.clickhouse.client import Database, open_tables
+from candlewax.clickhouse.retention import read_keep
 from candlewax.core.trades.limits import AHEAD_US
 from candlewax.feeds.replay.stored_frames import StoredFrameSource
 from candlewax.runtime.counters import Counters
+from candlewax.runtime.keep_settings import format_keep
 from candlewax.runtime.settings import Settings
 from candlewax.verification.content_hash import Comparison, compare
 
@@ -110,9 +112,10 @@ def _check_frames(stored: Database, since_us: int, begin: int, end: int) -> None
     expired = stored.query(_EXPIRED, {"since": since_us, "begin": begin, "end": end})
     if expired.height:
         exchange, day, first = expired.row(0)
+        keep = read_keep(stored)["bronze_frames"]
         raise RebuildError(
             f"trades of {exchange} came by frames of {day} ({first} and later), which are not "
-            "stored any more: frames are kept for 7 days; --from takes a later time"
+            f"stored any more: frames are kept for {format_keep(keep)}; --from takes a later time"
         )
 
 

@@ -17,8 +17,8 @@ from candlewax.runtime.times import parse_time
 CUT_AGE_S: Final = 10.0
 """Seconds for which a cut that was read counts."""
 
-KEPT: Final = timedelta(days=29)
-"""Trades younger than this are in the tables."""
+_MARGIN: Final = timedelta(days=1)
+"""Trades that are younger than their retention by this are in the tables."""
 
 FIRST_WINDOW: Final = timedelta(days=1)
 GROWTH: Final = 4
@@ -48,10 +48,15 @@ _ORDER: Final = (
 )
 
 _EARLIEST: Final = datetime.min.replace(tzinfo=UTC)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 _CUT: Final = """
 SELECT comment FROM system.tables WHERE database = currentDatabase() AND name = {name:String}
+"""
+
+_WHOLE_SINCE: Final = """
+SELECT toUnixTimestamp64Micro(since) AS since FROM retention WHERE table = 'silver_trades'
 """
 
 Read = Callable[[str, datetime, datetime, int], pl.DataFrame]
@@ -104,9 +109,15 @@ class History:
         if now - read_at >= CUT_AGE_S:
             comment = "".join(self._ask(_CUT, {"name": view})["comment"])
             cut = parse_time(json.loads(comment)["cut"]) if comment else None
+            if cut and view == "trades":
+                # Trades may be released soon after the cut was read.
+                cut = max(cut, self._whole_since() + _MARGIN)
             self._cuts[view] = now, cut
-        # Trades may have been released since the cut was read.
-        return max(cut, datetime.now(UTC) - KEPT) if cut and view == "trades" else cut
+        return cut
+
+    def _whole_since(self) -> datetime:
+        (since_us,) = self._ask(_WHOLE_SINCE, {})["since"]
+        return _EPOCH + timedelta(microseconds=since_us)
 
 
 def _windows(

@@ -36,7 +36,6 @@ ENGINE = ReplacingMergeTree(version)
 -- insert costs as much as another insert.
 PARTITION BY toYYYYMM(window_start)
 ORDER BY (timeframe, exchange, symbol, window_start)
-TTL toDateTime(updated_at) + toIntervalDay(if(timeframe = '1d', 730, 365))
 SETTINGS
     non_replicated_deduplication_window = 1000;
 

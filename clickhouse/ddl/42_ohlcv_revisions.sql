@@ -41,7 +41,6 @@ ORDER BY
     version, missing, status, feed_down_ms, repaired, revision, cause = 'repaired'
 )
 PRIMARY KEY (timeframe, exchange, symbol, window_start)
-TTL toDateTime(known_at) + toIntervalDay(if(timeframe = '1d', 730, 365))
 SETTINGS
     ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 1000;

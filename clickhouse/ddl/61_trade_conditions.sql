@@ -1,6 +1,6 @@
 -- Conditions that kept trades out of candles, with known = 1 if their meaning is known. Trades of an
 -- unknown condition may belong in candles: see the notes of the exchange.
-CREATE VIEW IF NOT EXISTS trade_conditions AS
+CREATE OR REPLACE VIEW trade_conditions AS
 SELECT
     exchange,
     condition,

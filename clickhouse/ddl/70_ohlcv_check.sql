@@ -98,7 +98,7 @@ LEFT JOIN market_watermarks AS marks ON marks.exchange = candles.exchange AND ma
 
 -- Candles that differ. A candle is kept longer than its trades. It is left out once no trade of its
 -- exchange is stored for its day and it was last written before the retention of trades.
-CREATE VIEW IF NOT EXISTS ohlcv_mismatches AS
+CREATE OR REPLACE VIEW ohlcv_mismatches AS
 WITH
     ['open', 'high', 'low', 'close', 'volume', 'quote_volume', 'trade_count', 'buy_volume',
      'buy_quote_volume', 'open_time', 'close_time', 'first_sequence', 'last_sequence', 'closed',
@@ -131,7 +131,7 @@ WHERE notEmpty(differing)
     AND
     (
         sql.present
-        OR gold.updated_at > now64(6) - INTERVAL 30 DAY
+        OR gold.updated_at > (SELECT since FROM retention WHERE table = 'silver_trades')
         OR (gold.exchange, toDate(gold.window_start)) IN
             (SELECT DISTINCT exchange, toDate(timestamp) FROM silver_trades)
     )

@@ -91,7 +91,7 @@ GROUP BY exchange, symbol, numbering, lower, upper;
 -- A numbering other than 0 has a name of its own here: BTC/USDT #1.
 CREATE OR REPLACE VIEW gap_mismatches AS
 WITH
-    now64(6) - INTERVAL 28 DAY AS oldest,
+    (SELECT assumeNotNull(since) + INTERVAL 2 DAY FROM retention WHERE table = 'silver_trades') AS oldest,
     holes AS
     (
         SELECT exchange, concat(holes.symbol, if(numbering = 0, '', concat(' #', toString(numbering)))) AS symbol,

@@ -58,5 +58,5 @@ FULL JOIN
     ON toString(gold.timeframe) = minutes.timeframe AND gold.exchange = minutes.exchange
     AND gold.symbol = minutes.symbol AND gold.window_start = minutes.window_start
 WHERE notEmpty(differing)
-    AND if(gold.present, gold.updated_at, minutes.latest) > now64(6) - INTERVAL 360 DAY
+    AND if(gold.present, gold.updated_at, minutes.latest) > (SELECT since + INTERVAL 2 DAY FROM retention WHERE table = 'ohlcv')
 SETTINGS join_use_nulls = 0;

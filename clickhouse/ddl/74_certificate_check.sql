@@ -12,7 +12,7 @@
 -- so is the start of a feed that may only be the oldest trade left.
 CREATE OR REPLACE VIEW certificate_mismatches AS
 WITH
-    now64(6) - INTERVAL 28 DAY AS oldest,
+    (SELECT assumeNotNull(since) + INTERVAL 2 DAY FROM retention WHERE table = 'silver_trades') AS oldest,
     ['missing', 'status', 'feed_down_ms', 'repaired'] AS names,
     candles AS
     (

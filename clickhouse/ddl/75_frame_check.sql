@@ -1,7 +1,7 @@
 -- Trades in the stored frames, read by SQL alone in unified terms. Each must be in silver_trades,
 -- itself or as an equal duplicate, or be a dead letter. Values that cannot be read are null, 0 or
 -- empty, as such a trade is a dead letter.
-CREATE VIEW IF NOT EXISTS frame_trades AS
+CREATE OR REPLACE VIEW frame_trades AS
 SELECT
     exchange, connection, source, source_partition, source_offset, source_index, received_at,
     s AS native_symbol,
@@ -116,7 +116,7 @@ WHERE NOT (startsWith(connection, 'dump/') AND (trade.1 = '' OR (place = 1 AND t
 -- Trades of frames received in a span of time that are neither stored nor dead letters. A trade may
 -- have been stored first from another feed: with milliseconds instead of microseconds or the other
 -- way round, or one microsecond off (Kraken's REST sends times that have passed through a float).
-CREATE VIEW IF NOT EXISTS frame_trade_mismatches AS
+CREATE OR REPLACE VIEW frame_trade_mismatches AS
 WITH spanned AS
 (
     SELECT * FROM frame_trades

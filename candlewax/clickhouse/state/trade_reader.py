@@ -8,15 +8,11 @@ import polars as pl
 
 from candlewax.core.gaps.gap_state import MOMENTS
 from candlewax.core.trades.identity import CONTENT
-from candlewax.runtime.clocks import wall_clock
 
 Query = Callable[..., pl.DataFrame]
 
 _QUERY_NUMBERS: Final = 5_000
 """Sequence numbers in one query."""
-
-RETENTION: Final = timedelta(days=30)
-"""Retention of a trade after it was stored: the TTL of `silver_trades`."""
 
 _TIME_TOLERANCE: Final = timedelta(milliseconds=1)
 """Greatest difference between two times that an exchange gives for the same trade."""
@@ -45,6 +41,10 @@ WHERE exchange = {exchange:String}
 GROUP BY symbol, time
 """
 
+_WHOLE_SINCE: Final = """
+SELECT toUnixTimestamp64Micro(since) AS since FROM retention WHERE table = 'silver_trades'
+"""
+
 _REREAD: Final = timedelta(days=1)
 """Time before the last row read that is read again: the database's clock may be set back."""
 
@@ -52,14 +52,13 @@ _REREAD: Final = timedelta(days=1)
 class TradeReader:
     """Reader of stored trades by their sequence numbers."""
 
-    def __init__(self, query: Query, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(self, query: Query) -> None:
         self._query = query
-        self._clock = clock
         self._last_read_us: dict[str, int] = {}
 
     def retained_since_us(self) -> int:
         """Return the time since which stored trades are all kept, in microseconds since 1970."""
-        return self._clock() - RETENTION // timedelta(microseconds=1)
+        return int(self._query(_WHOLE_SINCE, "").item())
 
     def read_near(self, exchange: str, trades: pl.DataFrame) -> pl.DataFrame:
         """Return CONTENT of stored trades with the sequence numbers of `trades` (CONTENT).
