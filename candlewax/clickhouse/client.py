@@ -221,7 +221,9 @@ def open_tables(
 ) -> Database:
     """Open a database. Create it, its tables and its views if they are absent.
 
-    With a `retention` the tables keep rows as it says; otherwise as they did before. Raises DatabaseError, also if less than LOW_SPACE_BYTES are free for an embedded database.
+    With a `retention` the tables keep rows as it says; otherwise as they did before.
+
+    Raises DatabaseError, also if less than LOW_SPACE_BYTES are free for an embedded database.
     """
     if isinstance(location, Path) and (free := disk_guard.free_bytes(location)) < LOW_SPACE_BYTES:
         raise DatabaseError(

@@ -36,12 +36,12 @@ TABLES: Final = tuple(_CLOCKS)
 
 _RECALCULATES: Final = "materialize_ttl_recalculate_only"
 """Setting of a table whose retention is being changed. With it ClickHouse writes the new times of
-parts, and of large ones not the rows. It is removed last, so its presence shows a change that was cut off."""
+parts, and of large ones not the rows. It is removed last, so it shows a change that was cut off."""
 
-_STATE: Final = f"""
+_STATE: Final = """
 SELECT retention.table AS name, days, toUnixTimestamp64Micro(whole_since) AS whole_since,
     engine_full, ifNull(total_rows, 0) AS rows,
-    position(engine_full, '{_RECALCULATES} = 1') > 0 AS is_changing
+    position(engine_full, {changing:String}) > 0 AS is_changing
 FROM retention
 JOIN system.tables AS tables ON tables.name = retention.table
 WHERE tables.database = currentDatabase()
@@ -91,9 +91,10 @@ def apply_retention(
 ) -> tuple[str, ...]:
     """Make the tables keep rows as the settings say. Return the tables whose TTL was changed.
 
-    The rows of large parts are not rewritten. The view `retention` is replaced first, so if the process is killed, no row
-    counts as kept that is not, and the next call goes on. A table that lost its TTL to a cold tier
-    gets it back only if `is_returning`. A change is logged, a shorter time as a warning.
+    The rows of large parts are not rewritten. The view `retention` is replaced first: if the
+    process is killed, no row counts as kept that is not, and the next call goes on. A table that
+    lost its TTL to a cold tier gets it back only if `is_returning`. A change is logged, a shorter
+    time as a warning.
     """
     before = _read_states(database)
     now = datetime.now(UTC)
@@ -132,7 +133,8 @@ def remove_ttl(database: Database, tables: Sequence[str] = TABLES) -> tuple[str,
 
 def _read_states(database: Database) -> list[_TableState]:
     states = []
-    for name, days, whole_since, engine, rows, is_changing in database.query(_STATE).rows():
+    rows = database.query(_STATE, {"changing": f"{_RECALCULATES} = 1"})
+    for name, days, whole_since, engine, count, is_changing in rows.rows():
         match = _TTL.search(engine)
         ttl = match[1] if match else ""
         keeps = [timedelta(days=days)] if days else []
@@ -140,7 +142,7 @@ def _read_states(database: Database) -> list[_TableState]:
         keeps += [timedelta(days=int(number)) for number in re.findall(r"\b\d+\b", ttl)]
         since = _EPOCH + timedelta(microseconds=whole_since)
         states.append(
-            _TableState(name, min(keeps, default=None), since, ttl, bool(rows), bool(is_changing))
+            _TableState(name, min(keeps, default=None), since, ttl, bool(count), bool(is_changing))
         )
     return states
 

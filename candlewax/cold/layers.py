@@ -41,8 +41,8 @@ class Layer:
     columns of our clock, which the content hash leaves out, as storing a row again changes them.
     `key` identifies a row. Of a warm and a cold row with one key the warm one counts, or, if there
     is a `rank`, the one whose rank is greater, as in the warm table. Rows that `can_leave` stay
-    warm for as long as the settings say; others for ever. `partition` is the transform of `time` that divides
-    the table.
+    warm for as long as the settings say; others for ever. `partition` is the transform of `time`
+    that divides the table.
     """
 
     name: str

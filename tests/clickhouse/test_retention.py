@@ -141,7 +141,7 @@ def test_longer_retention_does_not_claim_what_was_dropped(tables: Database) -> N
     assert since(tables, "dead_letters") >= end - timedelta(days=3)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The process is gone."""
 
 
@@ -157,7 +157,7 @@ class Mortal:
 
     def command(self, sql: str) -> None:
         if not self._left:
-            raise Killed
+            raise KilledError
         self._left -= 1
         self._database.command(sql)
 
@@ -172,7 +172,7 @@ def test_change_that_was_cut_off_goes_on_at_the_next_start(tables: Database) -> 
         assert set(parts(tables)) == {now + timedelta(days=8)}
         try:
             apply_retention(Mortal(tables, statements), wanted)
-        except Killed:
+        except KilledError:
             cuts += 1
             apply_retention(tables, wanted)
         assert set(parts(tables)) == {now + timedelta(days=99)}
