@@ -1,7 +1,6 @@
 """Database connections: embedded chDB in a directory, or a ClickHouse server."""
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -9,20 +8,17 @@ from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-import clickhouse_connect
 import polars as pl
 import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, Error
 
 from candlewax.clickhouse import ddl, disk_guard
-from candlewax.clickhouse.directory_lock import IN_USE, is_locked
 from candlewax.clickhouse.disk_guard import LOW_SPACE_BYTES, DiskGuard, format_mebibytes
 from candlewax.clickhouse.embedded import EmbeddedInserter, write_arrow_stream
-from candlewax.clickhouse.engine import choose_options, in_utc
+from candlewax.clickhouse.open_client import OpenError, explain, open_client
 from candlewax.clickhouse.retention import apply_retention
 from candlewax.clickhouse.transient_errors import is_transient
-from candlewax.runtime import exit_reasons
 from candlewax.runtime.keep_settings import Retention
 from candlewax.runtime.setting_parsers import Server
 
@@ -197,23 +193,37 @@ SHORT_TIMEOUTS: Final = {"connect_timeout": 1, "send_receive_timeout": 10}
 def connect(location: Path | Server, database: str, *, fail_fast: bool = False) -> Database:
     """Open an existing database; with `fail_fast` a server has SHORT_TIMEOUTS.
 
-    Raises DatabaseError.
+    Raises DatabaseError, also if a newer program has changed the tables.
     """
     if fail_fast and isinstance(location, Server):
-        return Database(_open_server(location, database, **SHORT_TIMEOUTS))
+        return Database(_client(location, database, **SHORT_TIMEOUTS))
     if isinstance(location, Path) and not location.is_dir():
         raise DatabaseError(f"{location}: no database here; candlewax init makes one")
-    return _database(location, database)
+    opened = _database(location, database)
+    try:
+        ddl.require_known_version(opened.client)
+    except (ddl.SchemaVersionError, ClickHouseError) as error:
+        opened.close()
+        raise _unusable(location, database, error) from error
+    return opened
+
+
+def _unusable(location: Path | Server, database: str, error: Exception) -> DatabaseError:
+    """Return the error of a database that cannot be used, which says why."""
+    if isinstance(error, ClickHouseError):
+        return DatabaseError(f"{location}: {explain(error)}")
+    return DatabaseError(f"{location}, database {database}: {error}")
 
 
 def _database(location: Path | Server, name: str) -> Database:
     return Database(_client(location, name), location if isinstance(location, Path) else None)
 
 
-def _client(location: Path | Server, database: str) -> Client:
-    if isinstance(location, Path):
-        return _open_directory(location, database)
-    return _open_server(location, database)
+def _client(location: Path | Server, database: str, **timeouts: int) -> Client:
+    try:
+        return open_client(location, database, **timeouts)
+    except OpenError as error:
+        raise DatabaseError(str(error)) from error
 
 
 def open_tables(
@@ -236,69 +246,18 @@ def open_tables(
                 "CREATE DATABASE IF NOT EXISTS {name:Identifier}", parameters={"name": database}
             )
             tables = _database(location, database)
+    except ClickHouseError as error:
+        raise _unusable(location, database, error) from error
+    try:
         ddl.apply(tables.client)
         if retention:
             apply_retention(tables, retention)
-    except ClickHouseError as error:
-        raise DatabaseError(f"{location}: {_reason(error)}") from error
+    except (ddl.SchemaVersionError, ClickHouseError) as error:
+        tables.close()
+        raise _unusable(location, database, error) from error
     return tables
 
 
 def short_message(error: ClickHouseError) -> str:
     """Return the message of an error without the engine's stack trace."""
     return str(error).partition(", Stack trace")[0]
-
-
-def _reason(error: ClickHouseError) -> str:
-    """Return the reason why a database cannot be opened, without the client's internals."""
-    if "AUTHENTICATION_FAILED" in str(error):
-        return "Authentication failed: ClickHouse refuses the user or the password"
-    return exit_reasons.explain(error) or short_message(error)
-
-
-def _open_directory(path: Path, database: str) -> Client:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatabaseError(f"{path}: cannot be created: {error.strerror}") from error
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise DatabaseError(f"{path}: this directory is not writable")
-    try:
-        exit_reasons.require_files(exit_reasons.EMBEDDED_FILES)
-        exit_reasons.require_space(exit_reasons.EMBEDDED_SPACE)
-        with exit_reasons.hold_stderr(), in_utc():
-            return clickhouse_connect.get_client(
-                interface="chdb",
-                path=str(path.resolve()),
-                database=database,
-                chdb_options=choose_options(),
-            )
-    except (ClickHouseError, ImportError, RuntimeError, OSError) as error:
-        raise DatabaseError(f"{path}: {_cause(path, error)}") from error
-
-
-def _cause(path: Path, error: Exception) -> str:
-    """Return the reason why an embedded database cannot be opened."""
-    if is_locked(path):
-        return IN_USE
-    if isinstance(error, ClickHouseError):
-        return _reason(error)
-    return exit_reasons.explain(error) or str(error)
-
-
-def _open_server(server: Server, database: str, **timeouts: Any) -> Client:  # noqa: ANN401
-    # Both log as warnings what the raised errors say again.
-    for name in ("clickhouse_connect.driver._backend.http_sync", "urllib3.connectionpool"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        return clickhouse_connect.get_client(
-            dsn=server.dsn,
-            # By default the client derives TLS from the port, and may send a password in clear.
-            interface=server.scheme,
-            database=database,
-            # A session runs one query at a time: an abandoned one would block the next.
-            autogenerate_session_id=False,
-            **timeouts,
-        )
-    except ClickHouseError as error:
-        raise DatabaseError(f"{server}: {_reason(error)}") from error

@@ -1,17 +1,32 @@
-"""Tables and views, created from the files of `clickhouse/ddl` in order."""
+"""Tables and views, created from the files of `clickhouse/ddl`, and migrations of older databases.
+
+The files `NN_name.sql` hold the tables and views as they are now. The files
+`migrations/NNNN_name.sql` make today's tables of older ones. The database remembers the number of
+its last migration, the version of its schema.
+
+A migration runs on tables of any older version, on new ones, beside another process that runs it,
+and again from its begin if the process was killed. So each of its statements changes nothing the
+second time.
+"""
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from clickhouse_connect.driver.client import Client
+
+from candlewax import __version__
 
 FOLDER: Final = Path(__file__).parents[2] / "clickhouse" / "ddl"
 
 _END: Final = re.compile(r";[ \t]*(?:\n|$)")
 """End of a statement: a semicolon at the end of a line. No comment line ends in one."""
+
+_COMMENT: Final = re.compile(r"^\s*--.*$", re.MULTILINE)
+_RECORDED: Final = re.compile(r"(\d+) AS version, '([^']*)' AS program")
+_REPLACEABLE: Final = re.compile(r"CREATE VIEW IF NOT EXISTS (\w+)")
 
 # Hash of the schema as it is, and the view that holds the hash of when it was last applied.
 # Names with a dot are inner tables of materialized views, which are created and dropped. The views
@@ -28,27 +43,127 @@ FROM (
 )
 """
 
+_APPLIED: Final = """
+SELECT create_table_query FROM system.tables
+WHERE database = currentDatabase() AND name = 'schema_version'
+"""
+
+_OWNED_VIEWS: Final = """
+SELECT name FROM system.tables
+WHERE database = currentDatabase() AND engine = 'View' AND comment != ''
+"""
+
 _RECORD_APPLIED: Final = (
-    "CREATE OR REPLACE VIEW schema_version AS SELECT '{}' AS statements, '{}' AS tables"
+    "CREATE OR REPLACE VIEW schema_version AS "
+    "SELECT '{}' AS statements, '{}' AS tables, {} AS version, '{}' AS program"
 )
 
 
-def apply(client: Client, folder: Path = FOLDER) -> None:
-    """Create absent tables and views in the client's database from the files `NN_name.sql`.
+class SchemaVersionError(RuntimeError):
+    """A database that a newer program has changed; the message names both versions."""
 
-    The files of the folder are applied in the order of their names. If the same statements
-    were applied before and no table has changed since, nothing is written.
+
+class _Schema(NamedTuple):
+    """Statements of the files, in order; the migrations by number."""
+
+    tables: list[str]
+    migrations: dict[int, list[str]]
+    views: list[str]
+
+    @property
+    def version(self) -> int:
+        """Number of the last migration."""
+        return max(self.migrations, default=0)
+
+    @property
+    def hash(self) -> str:
+        """Hash of all statements."""
+        migrations = (one for statements in self.migrations.values() for one in statements)
+        text = ";\n".join([*self.tables, *migrations, *self.views])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def apply(client: Client, folder: Path = FOLDER) -> None:
+    """Create absent tables in the client's database, migrate older ones, and replace the views.
+
+    If the same statements were applied before and no table has changed since, nothing is written.
+    Raises SchemaVersionError if a newer program has changed the database; nothing is written then.
     """
-    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("[0-9][0-9]_*.sql"))]
-    statements = [statement for text in texts for statement in split_statements(text)]
-    version = hashlib.sha256(";\n".join(statements).encode()).hexdigest()
+    schema = _read(folder)
     ((tables_hash, applied),) = client.query(_SCHEMA_STATE).result_rows
-    if f"'{version}'" in applied and f"'{tables_hash}'" in applied:
+    _require_known(applied, schema.version)
+    if f"'{schema.hash}'" in applied and f"'{tables_hash}'" in applied:
         return
+    # Tables that are absent are created as they are now, so migrations change nothing of them.
+    _run(client, schema.tables)
+    for number, statements in schema.migrations.items():
+        if number > _version(applied):
+            _run(client, statements)
+    _run(client, _replacing(client, schema.views))
+    ((tables_hash, _),) = client.query(_SCHEMA_STATE).result_rows
+    client.command(_RECORD_APPLIED.format(schema.hash, tables_hash, schema.version, __version__))
+
+
+def require_known_version(client: Client, folder: Path = FOLDER) -> None:
+    """Raise SchemaVersionError if a newer program has changed the client's database."""
+    applied = "".join(text for (text,) in client.query(_APPLIED).result_rows)
+    _require_known(applied, _read(folder).version)
+
+
+def _require_known(applied: str, version: int) -> None:
+    if _version(applied) > version:
+        raise SchemaVersionError(
+            f"its tables have version {_version(applied)}, written by Candlewax "
+            f"{_program(applied)}; this is Candlewax {__version__}, which knows versions up to "
+            f"{version}. Start Candlewax {_program(applied)} or newer, or restore a backup that "
+            "was made before"
+        )
+
+
+def _version(applied: str) -> int:
+    """Return the version in the text of `schema_version`; 0 of a database from before versions."""
+    match = _RECORDED.search(applied)
+    return int(match[1]) if match else 0
+
+
+def _program(applied: str) -> str:
+    match = _RECORDED.search(applied)
+    return match[2] if match else ""
+
+
+def _read(folder: Path) -> _Schema:
+    statements = [one for _, texts in _read_files(folder, "[0-9][0-9]_*.sql") for one in texts]
+    is_table = [_COMMENT.sub("", one).lstrip().startswith("CREATE TABLE ") for one in statements]
+    return _Schema(
+        [one for one, is_one in zip(statements, is_table, strict=True) if is_one],
+        dict(_read_files(folder / "migrations", "[0-9][0-9][0-9][0-9]_*.sql")),
+        [one for one, is_one in zip(statements, is_table, strict=True) if not is_one],
+    )
+
+
+def _read_files(folder: Path, pattern: str) -> Iterator[tuple[int, list[str]]]:
+    for path in sorted(folder.glob(pattern)):
+        yield int(path.name.partition("_")[0]), list(split_statements(path.read_text("utf-8")))
+
+
+def _run(client: Client, statements: Sequence[str]) -> None:
     for statement in statements:
         client.command(statement)
-    ((tables_hash, _),) = client.query(_SCHEMA_STATE).result_rows
-    client.command(_RECORD_APPLIED.format(version, tables_hash))
+
+
+def _replacing(client: Client, statements: Sequence[str]) -> Sequence[str]:
+    """Return statements that also replace a view whose columns may have changed.
+
+    A view with a comment was replaced by its owner, the cold tier or the settings, and stays.
+    """
+    owned = {name for (name,) in client.query(_OWNED_VIEWS).result_rows}
+    return [
+        _REPLACEABLE.sub(
+            lambda match: match[0] if match[1] in owned else f"CREATE OR REPLACE VIEW {match[1]}",
+            statement,
+        )
+        for statement in statements
+    ]
 
 
 def split_statements(sql: str) -> Iterator[str]:

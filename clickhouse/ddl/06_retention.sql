@@ -11,4 +11,5 @@ FROM VALUES(
     'table String, days UInt32, whole_since_us Int64',
     ('bronze_frames', 7, 0), ('silver_trades', 30, 0), ('dead_letters', 30, 0), ('ohlcv', 0, 0),
     ('ohlcv_revisions', 0, 0)
-);
+)
+COMMENT 'replaced when settings change';

@@ -35,11 +35,3 @@ SETTINGS
     min_bytes_for_wide_part = 67108864,
     -- Blocks are large: merge ten parts at a time, not five.
     merge_selector_base = 10;
-
--- For tables created before these columns existed.
-ALTER TABLE silver_trades
-    ADD COLUMN IF NOT EXISTS via Enum8('websocket' = 1, 'rest' = 2, 'dump' = 3) DEFAULT 'websocket'
-    CODEC(ZSTD(1)) AFTER source_index;
-
-ALTER TABLE silver_trades
-    ADD COLUMN IF NOT EXISTS numbering UInt32 CODEC(ZSTD(1)) AFTER via;

@@ -25,8 +25,3 @@ ENGINE = AggregatingMergeTree
 PRIMARY KEY (exchange, symbol, first_sequence, last_sequence)
 ORDER BY (exchange, symbol, first_sequence, last_sequence, numbering)
 SETTINGS non_replicated_deduplication_window = 1000;
-
--- For tables created before this column existed.
-ALTER TABLE gaps
-    ADD COLUMN IF NOT EXISTS numbering UInt32 COMMENT 'of the trades beside it',
-    MODIFY ORDER BY (exchange, symbol, first_sequence, last_sequence, numbering);

@@ -16,10 +16,3 @@ ENGINE = ReplacingMergeTree
 PRIMARY KEY (exchange, began)
 ORDER BY (exchange, began, shards, shard)
 SETTINGS non_replicated_deduplication_window = 1000;
-
--- For tables created before these columns existed.
-ALTER TABLE outages
-    ADD COLUMN IF NOT EXISTS shards UInt16
-        COMMENT 'number of shards of the exchange; 0 for an outage of all its markets',
-    ADD COLUMN IF NOT EXISTS shard UInt16 COMMENT 'which of them, from 0',
-    MODIFY ORDER BY (exchange, began, shards, shard);

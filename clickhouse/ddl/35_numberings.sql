@@ -16,8 +16,3 @@ CREATE TABLE IF NOT EXISTS numberings
 ENGINE = ReplacingMergeTree
 ORDER BY (exchange, symbol, numbering)
 SETTINGS non_replicated_deduplication_window = 1000;
-
--- For tables created before this column existed.
-ALTER TABLE numberings
-    ADD COLUMN IF NOT EXISTS last_sequence UInt64
-    COMMENT 'the last number known then of the one before it' AFTER before;

@@ -12,8 +12,3 @@ CREATE TABLE IF NOT EXISTS market_outages
 ENGINE = AggregatingMergeTree
 ORDER BY (exchange, symbol, began)
 SETTINGS non_replicated_deduplication_window = 1000;
-
--- For tables created before this column existed.
-ALTER TABLE market_outages
-    ADD COLUMN IF NOT EXISTS since SimpleAggregateFunction(min, DateTime64(6, 'UTC')) DEFAULT began
-    COMMENT 'time of the last trade that came, at the exchange, if earlier: no candle since is complete' AFTER began;

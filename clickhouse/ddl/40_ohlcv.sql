@@ -29,7 +29,9 @@ CREATE TABLE IF NOT EXISTS ohlcv
     feed_down_ms     UInt64 CODEC(ZSTD(1)) COMMENT 'of its window without any connection',
     closed           Bool,
     version          UInt64 CODEC(ZSTD(1)),
-    updated_at       DateTime64(6, 'UTC') DEFAULT now64(6) CODEC(Delta, ZSTD(1))
+    updated_at       DateTime64(6, 'UTC') DEFAULT now64(6) CODEC(Delta, ZSTD(1)),
+    -- Finds recently stored candles without reading updated_at of the whole table.
+    INDEX by_update updated_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(version)
 -- All timeframes share a partition: a batch of trades changes all six, and each partition of an
@@ -38,16 +40,3 @@ PARTITION BY toYYYYMM(window_start)
 ORDER BY (timeframe, exchange, symbol, window_start)
 SETTINGS
     non_replicated_deduplication_window = 1000;
-
--- For tables created before these columns existed. Their closed candles become unverified.
-ALTER TABLE ohlcv
-    ADD COLUMN IF NOT EXISTS repaired UInt32 CODEC(ZSTD(1)) AFTER last_sequence,
-    ADD COLUMN IF NOT EXISTS revision UInt16 CODEC(ZSTD(1)) AFTER repaired,
-    ADD COLUMN IF NOT EXISTS missing UInt64 CODEC(ZSTD(1)) AFTER revision,
-    ADD COLUMN IF NOT EXISTS
-        status Enum8('forming' = 1, 'complete' = 2, 'gaps' = 3, 'partial' = 4, 'unverified' = 5)
-        DEFAULT if(closed, 'unverified', 'forming') CODEC(ZSTD(1)) AFTER missing,
-    ADD COLUMN IF NOT EXISTS feed_down_ms UInt64 CODEC(ZSTD(1)) AFTER status;
-
--- The index finds recently stored candles without reading updated_at of the whole table.
-ALTER TABLE ohlcv ADD INDEX IF NOT EXISTS by_update updated_at TYPE minmax GRANULARITY 1;

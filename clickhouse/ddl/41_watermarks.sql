@@ -13,13 +13,6 @@ PRIMARY KEY exchange
 ORDER BY (exchange, shards, shard)
 SETTINGS non_replicated_deduplication_window = 1000;
 
--- For tables created before these columns existed.
-ALTER TABLE watermarks
-    ADD COLUMN IF NOT EXISTS shards UInt16
-        COMMENT 'number of shards of the exchange; 0 for a watermark of all its markets',
-    ADD COLUMN IF NOT EXISTS shard UInt16 COMMENT 'which of them, from 0',
-    MODIFY ORDER BY (exchange, shards, shard);
-
 -- The watermark of each market with a stored trade.
 CREATE OR REPLACE VIEW market_watermarks AS
 SELECT exchange, symbol, max(marks.watermark) AS watermark

@@ -19,12 +19,11 @@ CREATE TABLE IF NOT EXISTS missing_range_check
 ENGINE = MergeTree
 ORDER BY (exchange, symbol, first_sequence);
 
--- For databases created before numberings existed.
-DROP VIEW IF EXISTS hole_check_mv;
-DROP TABLE IF EXISTS hole_check;
-
 -- The numbers of a symbol are marked as bits of 64-bit words, so memory holds one word for 64 trades.
 -- The first and last bit of each run of ones are the ends of a range of stored numbers.
+-- It is made again, as it may be of an older version.
+DROP VIEW IF EXISTS missing_range_check_mv;
+
 CREATE MATERIALIZED VIEW IF NOT EXISTS missing_range_check_mv
 REFRESH EVERY 1 HOUR TO missing_range_check EMPTY AS
 SELECT

@@ -45,7 +45,7 @@ ORDER BY layer
 SETTINGS non_replicated_deduplication_window = 0;
 
 -- Trades, candles and frames, wherever they are. With a cold tier these views also read what is only
--- in the archive; they are replaced after each release.
+-- in the archive; they are replaced after each release, and then have a comment.
 CREATE VIEW IF NOT EXISTS trades AS SELECT * FROM silver_trades FINAL;
 
 CREATE VIEW IF NOT EXISTS candles AS SELECT * FROM ohlcv FINAL;

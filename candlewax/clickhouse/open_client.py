@@ -1,0 +1,84 @@
+"""Clients of the embedded engine and of ClickHouse servers, and why they cannot be opened."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from candlewax.clickhouse.directory_lock import IN_USE, is_locked
+from candlewax.clickhouse.engine import choose_options, in_utc
+from candlewax.runtime import exit_reasons
+from candlewax.runtime.setting_parsers import Server
+
+
+class OpenError(RuntimeError):
+    """A directory or server that cannot be opened; the message names it and says why."""
+
+
+def open_client(location: Path | Server, database: str, **timeouts: Any) -> Client:  # noqa: ANN401
+    """Open a client of a database in a directory or of a server. Raises OpenError.
+
+    `timeouts` are those of clickhouse-connect, for a server.
+    """
+    if isinstance(location, Path):
+        return _open_directory(location, database)
+    return _open_server(location, database, **timeouts)
+
+
+def explain(error: ClickHouseError) -> str:
+    """Return the reason why a database cannot be opened, without the client's internals."""
+    if "AUTHENTICATION_FAILED" in str(error):
+        return "Authentication failed: ClickHouse refuses the user or the password"
+    return exit_reasons.explain(error) or str(error).partition(", Stack trace")[0]
+
+
+def _open_directory(path: Path, database: str) -> Client:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OpenError(f"{path}: cannot be created: {error.strerror}") from error
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise OpenError(f"{path}: this directory is not writable")
+    try:
+        exit_reasons.require_files(exit_reasons.EMBEDDED_FILES)
+        exit_reasons.require_space(exit_reasons.EMBEDDED_SPACE)
+        with exit_reasons.hold_stderr(), in_utc():
+            return clickhouse_connect.get_client(
+                interface="chdb",
+                path=str(path.resolve()),
+                database=database,
+                chdb_options=choose_options(),
+            )
+    except (ClickHouseError, ImportError, RuntimeError, OSError) as error:
+        raise OpenError(f"{path}: {_cause(path, error)}") from error
+
+
+def _cause(path: Path, error: Exception) -> str:
+    """Return the reason why an embedded database cannot be opened."""
+    if is_locked(path):
+        return IN_USE
+    if isinstance(error, ClickHouseError):
+        return explain(error)
+    return exit_reasons.explain(error) or str(error)
+
+
+def _open_server(server: Server, database: str, **timeouts: Any) -> Client:  # noqa: ANN401
+    # Both log as warnings what the raised errors say again.
+    for name in ("clickhouse_connect.driver._backend.http_sync", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        return clickhouse_connect.get_client(
+            dsn=server.dsn,
+            # By default the client derives TLS from the port, and may send a password in clear.
+            interface=server.scheme,
+            database=database,
+            # A session runs one query at a time: an abandoned one would block the next.
+            autogenerate_session_id=False,
+            **timeouts,
+        )
+    except ClickHouseError as error:
+        raise OpenError(f"{server}: {explain(error)}") from error
