@@ -1,3 +1,4 @@
+-- Tables of the first release.
 CREATE TABLE IF NOT EXISTS bronze_frames
 (
     exchange         LowCardinality(String),
@@ -22,6 +23,7 @@ SETTINGS
     ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 1000,
     min_bytes_for_wide_part = 67108864;
+
 CREATE TABLE IF NOT EXISTS silver_trades
 (
     exchange         LowCardinality(String),
@@ -53,6 +55,7 @@ SETTINGS
     ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 1000,
     min_bytes_for_wide_part = 67108864;
+
 CREATE TABLE IF NOT EXISTS dead_letters
 (
     exchange         LowCardinality(String),
@@ -80,6 +83,7 @@ TTL toDateTime(inserted_at) + INTERVAL 30 DAY
 SETTINGS
     ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 1000;
+
 CREATE TABLE IF NOT EXISTS ohlcv
 (
     timeframe        Enum8('1m' = 1, '5m' = 2, '15m' = 3, '30m' = 4, '1h' = 5, '1d' = 6),
@@ -110,6 +114,7 @@ TTL toDateTime(updated_at) + toIntervalDay(if(timeframe = '1d', 730, 365))
 SETTINGS
     ttl_only_drop_parts = 1,
     non_replicated_deduplication_window = 1000;
+
 CREATE TABLE IF NOT EXISTS watermarks
 (
     exchange   LowCardinality(String),
