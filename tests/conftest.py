@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from xdist.scheduler.loadfile import LoadFileScheduling
 
 from candlewax.clickhouse.client import Database, open_tables
+from candlewax.clickhouse.engine import allow_backups
 from candlewax.runtime import last_filled
 from tests.support.databases import Databases
 from tests.support.examples import EXAMPLES
@@ -86,6 +87,7 @@ def engine_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def engine(engine_path: Path) -> Iterator[Database]:
     """The engine itself, kept open."""
+    allow_backups()
     opened = open_tables(engine_path, "kept_open")
     yield opened
     opened.close()

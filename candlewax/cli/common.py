@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.cli.backfill import BackfillRequestError
+from candlewax.clickhouse.backup import BackupError
 from candlewax.clickhouse.client import Database, DatabaseError, connect, short_message
 from candlewax.core.instruments import InstrumentsError
 from candlewax.kafka.client import BrokerError
@@ -29,6 +30,7 @@ class CommandError(RuntimeError):
 
 
 _EXPECTED_ERRORS: Final = (
+    BackupError,
     SettingsError,
     InstrumentsError,
     DatabaseError,

@@ -158,6 +158,18 @@ def _add_export(commands: Any) -> None:  # noqa: ANN401
     export.add(commands)
 
 
+def _add_backup(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.cli import backup
+
+    backup.add_backup(commands)
+
+
+def _add_restore(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.cli import backup
+
+    backup.add_restore(commands)
+
+
 def _add_offload(commands: Any) -> None:  # noqa: ANN401
     from candlewax.cli import offload
 
@@ -184,6 +196,8 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
     "up": _add_up,
     "serve": _add_serve,
     "export": _add_export,
+    "backup": _add_backup,
+    "restore": _add_restore,
     "offload": _add_offload,
     "cold": _add_cold,
 }

@@ -208,6 +208,14 @@ def connect(location: Path | Server, database: str, *, fail_fast: bool = False) 
     return opened
 
 
+def open_default(location: Path | Server) -> Database:
+    """Open the default database, which is always there; a directory is created if it is absent.
+
+    Raises DatabaseError.
+    """
+    return _database(location, "default")
+
+
 def _unusable(location: Path | Server, database: str, error: Exception) -> DatabaseError:
     """Return the error of a database that cannot be used, which says why."""
     if isinstance(error, ClickHouseError):

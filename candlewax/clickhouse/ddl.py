@@ -91,13 +91,15 @@ def apply(client: Client, folder: Path = FOLDER) -> None:
     """
     schema = _read(folder)
     ((tables_hash, applied),) = client.query(_SCHEMA_STATE).result_rows
-    _require_known(applied, schema.version)
+    require_known(applied, schema.version)
     if f"'{schema.hash}'" in applied and f"'{tables_hash}'" in applied:
         return
     # Tables that are absent are created as they are now, so migrations change nothing of them.
     _run(client, schema.tables)
+    # If the tables are others than those that were recorded, every migration runs.
+    is_recorded = f"'{tables_hash}'" in applied
     for number, statements in schema.migrations.items():
-        if number > _version(applied):
+        if not is_recorded or number > _version(applied):
             _run(client, statements)
     _run(client, _replacing(client, schema.views))
     ((tables_hash, _),) = client.query(_SCHEMA_STATE).result_rows
@@ -107,10 +109,15 @@ def apply(client: Client, folder: Path = FOLDER) -> None:
 def require_known_version(client: Client, folder: Path = FOLDER) -> None:
     """Raise SchemaVersionError if a newer program has changed the client's database."""
     applied = "".join(text for (text,) in client.query(_APPLIED).result_rows)
-    _require_known(applied, _read(folder).version)
+    require_known(applied, _read(folder).version)
 
 
-def _require_known(applied: str, version: int) -> None:
+def require_known(applied: str, version: int | None = None) -> None:
+    """Raise SchemaVersionError if the text of `schema_version` names a version above `version`.
+
+    Without one, above that of this program.
+    """
+    version = _read(FOLDER).version if version is None else version
     if _version(applied) > version:
         raise SchemaVersionError(
             f"its tables have version {_version(applied)}, written by Candlewax "

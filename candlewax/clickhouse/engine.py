@@ -30,6 +30,14 @@ _load_lock: Final = threading.Lock()
 _is_still_running: Final = threading.Event()
 
 
+_more_options: Final[dict[str, str]] = {}
+
+
+def allow_backups() -> None:
+    """Let the engine read and write backups anywhere, if it is not open in this process yet."""
+    _more_options["backups.allowed_path"] = "/"
+
+
 def connect(path: str) -> Any:  # noqa: ANN401 - chDB has no types
     """Return a connection to the engine of this process, with its data in the directory `path`."""
     with in_utc():
@@ -38,16 +46,16 @@ def connect(path: str) -> Any:  # noqa: ANN401 - chDB has no types
         return Connection(f"{path}?{urlencode(choose_options())}")
 
 
-def choose_options() -> dict[str, int]:
+def choose_options() -> dict[str, int | str]:
     """Return the engine's options: its memory limit is three quarters of what is available.
 
     The limit covers data and queries together. The first connection of a process sets all options.
     """
     available_bytes = measure_long_term()
     if available_bytes == UNLIMITED:
-        return dict(CACHE_BYTES)
+        return {**CACHE_BYTES, **_more_options}
     limit = max(_MIN_BYTES, available_bytes * 3 // 4)
-    return {"max_server_memory_usage": limit, **CACHE_BYTES}
+    return {"max_server_memory_usage": limit, **CACHE_BYTES, **_more_options}
 
 
 @contextmanager

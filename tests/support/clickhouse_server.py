@@ -38,7 +38,8 @@ class Engine:
     """The embedded engine of a directory, used by as many threads as there are."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = str(folder.resolve())
+        # A server allows backups where its configuration says.
+        self._path = f"{folder.resolve()}?backups.allowed_path={folder.resolve().parent}"
         # It lives as long as one of its connections.
         self._kept = Connection(self._path)
         zone, self.version = self._kept.query("SELECT timezone(), version()", "TSV").data().split()
