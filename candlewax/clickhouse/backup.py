@@ -5,6 +5,7 @@ copy holds the hash of each table, by which a restore is compared, and no TTL, s
 is dropped before that.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -103,6 +104,17 @@ class Saved:
 
 
 OnStep = Callable[[Step], object]
+
+
+def new_target(place: Path | Server, text: str) -> str:
+    """Return where ClickHouse writes a new backup. Raises BackupError, also if something is there.
+
+    A server finds out by itself whether there is a backup.
+    """
+    target = backup_target(place, text)
+    if isinstance(place, Path) and Path(text).exists():
+        raise BackupError(f"{text}: there is something already, and a backup overwrites nothing")
+    return target
 
 
 def backup_target(place: Path | Server, text: str) -> str:
@@ -232,8 +244,7 @@ def _copy_tables(database: Database) -> list[str]:
         database.command(f"ALTER TABLE {copy} ATTACH PARTITION ALL FROM {source}")
     views = database.query(_DEFINITIONS, {"database": own, "names": list(_VIEWS)})
     for name, text in views.iter_rows():
-        query = text.partition(" AS SELECT ")[2]
-        database.command(f"CREATE VIEW {_COPY}.{name} AS SELECT {query}")
+        database.command(re.sub(r"^CREATE VIEW \S+", f"CREATE VIEW {_COPY}.{name}", text))
     return sorted(tables)
 
 
@@ -301,7 +312,7 @@ def _explain(error: QueryError) -> str:
 def _explain_text(text: str) -> str:
     """Return the reason of a failure in one sentence."""
     if "BACKUP_ALREADY_EXISTS" in text:
-        return "there is something at the target already, and a backup overwrites nothing"
+        return "there is a backup at the target already, and a backup overwrites nothing"
     if "BACKUP_NOT_FOUND" in text:
         return "there is no backup, or none that was finished"
     if "allowed_path" in text or "allowed_disk" in text or "is not allowed for backups" in text:
