@@ -31,6 +31,9 @@ _COPY: Final = "candlewax_backup"
 _RESTORED: Final = "candlewax_restore"
 """Databases that exist while a backup is made or restored."""
 
+STORED: Final = (*ORDER[: ORDER.index("ohlcv")], "ohlcv_revisions", *ORDER[ORDER.index("ohlcv") :])
+"""Tables in the order in which the pipeline stores rows of one batch."""
+
 _VIEWS: Final = ("schema_version", "retention", "database_claim")
 """Views that hold facts of the database; the others are made anew."""
 
@@ -228,14 +231,14 @@ def _temporary(database: Database, name: str) -> Iterator[None]:
 def _copy_tables(database: Database) -> list[str]:
     """Copy the tables without their bytes, and the views with facts. Return the tables' names.
 
-    The pipeline stores rows in the order of ORDER. They are copied in the other one, so that no
-    table of the copy claims more than the others hold.
+    They are copied in the reverse of the order in which rows are stored, so that no table of the
+    copy claims more than those before it hold.
     """
     own = str(database.client.database)
     tables = dict(database.query(_TABLES, {"database": own}).iter_rows())
     if not tables:
         raise BackupError(f"the database {own} has no tables")
-    for name in sorted(tables, key=lambda name: -ORDER.index(name) if name in ORDER else -99):
+    for name in sorted(tables, key=_copy_place):
         table = quote_identifier(name)
         source, copy = (f"{quote_identifier(own)}.{table}", f"{_COPY}.{table}")
         database.command(f"CREATE TABLE {copy} AS {source}")
@@ -246,6 +249,10 @@ def _copy_tables(database: Database) -> list[str]:
     for name, text in views.iter_rows():
         database.command(re.sub(r"^CREATE VIEW \S+", f"CREATE VIEW {_COPY}.{name}", text))
     return sorted(tables)
+
+
+def _copy_place(table: str) -> int:
+    return -STORED.index(table) if table in STORED else -len(STORED)
 
 
 def _hash_tables(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.clickhouse.backup import (
+    STORED,
     BackupError,
     backup_target,
     make_backup,
@@ -104,6 +105,45 @@ def test_restored_database_equals_the_saved_one(
         )
         assert "backup_manifest" not in found.query("SHOW TABLES")["name"]
     assert not databases(engine) & {"candlewax_backup", "candlewax_restore"}
+
+
+def test_backup_beside_a_writer_holds_what_its_tables_claim(
+    tables: Database, engine_path: Path, tmp_path: Path, restored_name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Each table is as it was at a moment, those that rest on others first, as after a crash."""
+    frames = cold_tables.two_hours()
+    parts = iter([frames[n : n + 8] for n in range(8, 80, 8)])
+    cold_tables.play(tables, frames[:8])
+    command = Database.command
+
+    def store_more(self: Database, sql: str) -> None:
+        command(self, sql)
+        if "ATTACH PARTITION ALL" in sql and any(name in sql for name in STORED):
+            cold_tables.play(tables, next(parts))
+
+    target = backup_target(engine_path, str(tmp_path / "saved"))
+    with monkeypatch.context() as patched:
+        patched.setattr(Database, "command", store_more)
+        make_backup(tables, target)
+    restore_backup(engine_path, restored_name, target, Retention())
+    place = "exchange, source, source_partition, source_offset"
+    with closing(connect(engine_path, restored_name)) as found:
+        counts = found.query(
+            f"SELECT countIf(({place}) NOT IN (SELECT {place} FROM bronze_frames)), count(), "
+            "(SELECT count() FROM bronze_frames FINAL WHERE kind = 'trade'), "
+            "(SELECT sum(trade_count) FROM ohlcv FINAL WHERE timeframe = '1m') "
+            "FROM silver_trades FINAL"
+        )
+        without_frame, trades, trade_frames, trades_of_candles = counts.row(0)
+        assert without_frame == 0
+        assert trade_frames > trades > trades_of_candles > 0
+        unknown = found.query(
+            "SELECT count() FROM ohlcv FINAL WHERE closed AND (timeframe, exchange, symbol, "
+            "window_start) NOT IN (SELECT timeframe, exchange, symbol, window_start "
+            "FROM ohlcv_revisions)"
+        )
+        assert unknown.item() == 0
 
 
 def test_nothing_is_overwritten(command: Command, played: Database, tmp_path: Path) -> None:
