@@ -17,8 +17,9 @@ from rich.progress import (
 
 from candlewax.cli.common import exit_on_error, open_database
 from candlewax.clickhouse import backup
-from candlewax.clickhouse.backup import Saved, Step
+from candlewax.clickhouse.backup import Saved
 from candlewax.clickhouse.engine import allow_backups
+from candlewax.clickhouse.table_content import Step
 from candlewax.pipeline.reports.summary import console
 from candlewax.runtime.settings import load as load_settings
 

@@ -36,6 +36,7 @@ from candlewax.pipeline.sources import frame_source, gap_fill_source
 from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
+from candlewax.runtime.log_settings import apply_log_settings
 from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
@@ -97,6 +98,7 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
     configure_logging()
     try:
         settings = load_settings()
+        apply_log_settings(settings.log)
         if settings.brokers:
             raise SettingsError(
                 "CANDLEWAX_BROKERS: up runs without a broker; behind one, candlewax serve "

@@ -7,11 +7,11 @@ is dropped before that.
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from clickhouse_connect.driver.binding import format_str, quote_identifier
 
@@ -24,6 +24,7 @@ from candlewax.clickhouse.client import (
     open_tables,
     short_message,
 )
+from candlewax.clickhouse.table_content import Content, OnStep, Step, hash_tables
 from candlewax.runtime.keep_settings import Retention
 from candlewax.runtime.setting_parsers import Server
 
@@ -49,21 +50,6 @@ SELECT name, create_table_query FROM system.tables
 WHERE database = {database:String} AND name IN {names:Array(String)}
 """
 
-_COLUMNS: Final = """
-SELECT name, position(type, 'Nullable(') > 0 AS is_nullable FROM system.columns
-WHERE database = {database:String} AND table = {table:String} AND default_kind != 'MATERIALIZED'
-ORDER BY position
-"""
-
-_ENGINE: Final = """
-SELECT engine FROM system.tables WHERE database = {database:String} AND name = {table:String}
-"""
-
-_BYTES: Final = """
-SELECT toInt64(sum(bytes_on_disk)) AS bytes FROM system.parts
-WHERE database = {database:String} AND table = {table:String} AND active
-"""
-
 _STATUS: Final = """
 SELECT toString(status) AS status, error, toInt64(total_size) AS total,
     toInt64(if(startsWith(status, 'RESTOR'), bytes_read, uncompressed_size)) AS done
@@ -77,22 +63,6 @@ class BackupError(RuntimeError):
     """A backup or restore that cannot be done; the message says why."""
 
 
-class Content(NamedTuple):
-    """Number of rows of a table, and the hash of their values, whatever their order."""
-
-    table: str
-    rows: int
-    hash: str
-
-
-class Step(NamedTuple):
-    """Bytes of a task that are done."""
-
-    task: str
-    done: int
-    total: int
-
-
 @dataclass(frozen=True)
 class Saved:
     """Tables of a backup, and its size in bytes."""
@@ -104,9 +74,6 @@ class Saved:
     def rows(self) -> int:
         """Number of rows of all tables."""
         return sum(content.rows for content in self.contents)
-
-
-OnStep = Callable[[Step], object]
 
 
 def new_target(place: Path | Server, text: str) -> str:
@@ -145,7 +112,7 @@ def make_backup(database: Database, target: str, on_step: OnStep = lambda _: Non
     with _temporary(database, _COPY):
         database.command(f"CREATE DATABASE {_COPY}")
         names = _copy_tables(database)
-        contents = _hash_tables(database, _COPY, names, on_step)
+        contents = hash_tables(database, _COPY, names, on_step)
         _write_manifest(database, contents)
         size = _run(database, f"BACKUP DATABASE {_COPY} TO {target}", "writing", on_step)
     return Saved(tuple(contents), size)
@@ -196,7 +163,7 @@ def _restore(database: Database, source: str, on_step: OnStep) -> Saved:
             f"SELECT table, toInt64(rows), hash FROM {_RESTORED}.backup_manifest ORDER BY table"
         ).iter_rows()
     ]
-    found = _hash_tables(database, _RESTORED, [content.table for content in saved], on_step)
+    found = hash_tables(database, _RESTORED, [content.table for content in saved], on_step)
     other = [content.table for content, one in zip(saved, found, strict=True) if content != one]
     if other:
         raise BackupError(f"{', '.join(other)}: other rows than were saved; nothing was restored")
@@ -253,41 +220,6 @@ def _copy_tables(database: Database) -> list[str]:
 
 def _copy_place(table: str) -> int:
     return -STORED.index(table) if table in STORED else -len(STORED)
-
-
-def _hash_tables(
-    database: Database, name: str, tables: Sequence[str], on_step: OnStep
-) -> list[Content]:
-    """Return the content of tables; both of equal rows are equal, however they are merged."""
-    sizes = {
-        table: int(database.query(_BYTES, {"database": name, "table": table}).item())
-        for table in tables
-    }
-    done, contents = 0, []
-    for table in tables:
-        on_step(Step("hashing", done, sum(sizes.values())))
-        contents.append(_hash_table(database, name, table))
-        done += sizes[table]
-    on_step(Step("hashing", done, done))
-    return contents
-
-
-def _hash_table(database: Database, name: str, table: str) -> Content:
-    place = {"database": name, "table": table}
-    columns = ", ".join(
-        # The hash of a row with a NULL would be NULL.
-        f"isNull({column}), ifNull(toString({column}), '')" if is_nullable else column
-        for column, is_nullable in (
-            (quote_identifier(name), is_nullable)
-            for name, is_nullable in database.query(_COLUMNS, place).iter_rows()
-        )
-    )
-    final = "" if database.query(_ENGINE, place).item() == "MergeTree" else "FINAL"
-    rows, content = database.query(
-        f"SELECT toInt64(count()), toString(sum(reinterpretAsUInt128(sipHash128({columns})))) "
-        f"FROM {name}.{quote_identifier(table)} {final}"
-    ).row(0)
-    return Content(table, rows, content)
 
 
 def _write_manifest(database: Database, contents: Sequence[Content]) -> None:

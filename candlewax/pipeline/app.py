@@ -49,6 +49,7 @@ from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.http_status import serve_status
+from candlewax.runtime.log_settings import apply_log_settings
 from candlewax.runtime.metrics import MetricsCollector
 from candlewax.runtime.poll_timer import MAX_IDLE_AMONG_WORKERS_S, SOURCE_ACTIVITY
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
@@ -72,6 +73,7 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
         # Before anything is opened: a signal during the start ends the sources at once.
         shutdown.listen()
         settings = load_settings()
+        apply_log_settings(settings.log)
         instruments = load_instruments(settings.instruments)
         recovery_store.check(_flow_name(build))
         tune_runtime()

@@ -11,6 +11,7 @@ from typing import Final, ParamSpec, TypeVar
 from polars.exceptions import PanicException
 
 from candlewax.runtime import exit_reasons
+from candlewax.runtime.log_settings import LogSettings, apply_log_settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,18 +28,15 @@ _failures: Final = exit_reasons.failures
 
 
 def configure_logging() -> None:
-    """Log to the standard error, and end the process with one sentence for a known failure.
+    """Log to the standard error by default settings, and end with one sentence at a known failure.
 
     Stacks of known failures are logged at debug level: with `python -X dev`, or
     PYTHONDEVMODE=1.
     """
     exit_reasons.install_hooks()
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
-    )
-    if sys.flags.dev_mode:
-        _log.setLevel(logging.DEBUG)
-    else:
+    logging.basicConfig(level=logging.INFO)
+    apply_log_settings(LogSettings())
+    if not sys.flags.dev_mode:
         # The engine's own stack adds nothing.
         os.environ["RUST_BACKTRACE"] = "0"
     # The engine imports it when it fails, and may then have no file descriptor left.

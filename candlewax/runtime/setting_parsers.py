@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from candlewax.exchanges import EXCHANGES
+from candlewax.runtime.log_settings import parse_log_format, parse_log_level
 
 _ADDRESS: Final = re.compile(r"[^/.].*?(:/|:.*@|@.*:)")
 """Text that is meant as an address, even if mistyped; never a path that begins with `/` or `.`."""
@@ -238,6 +239,8 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "FRESH_SECONDS": ("60", _parse_seconds),
     "WATCH_SECONDS": ("60", _parse_watch_interval),
     "LINGER_SECONDS": ("", _parse_max_wait),
+    "LOG_LEVEL": ("info", parse_log_level),
+    "LOG_FORMAT": ("text", parse_log_format),
     "RAW_PARTITIONS": ("1", _parse_partition_count),
     "NORMALIZED_PARTITIONS": ("4", _parse_partition_count),
     **{f"{exchange.upper()}_URL": ("", _parse_websocket_url) for exchange in EXCHANGES},

@@ -20,6 +20,7 @@ from candlewax.runtime.cold_settings import NAMES as COLD_NAMES
 from candlewax.runtime.cold_settings import ColdSettings, read_cold_settings
 from candlewax.runtime.keep_settings import KEEP_RULES, Retention, read_retention
 from candlewax.runtime.last_filled import recall_database
+from candlewax.runtime.log_settings import LogSettings
 from candlewax.runtime.setting_parsers import (
     FILE,
     KAFKA,
@@ -74,7 +75,7 @@ class Settings:
     the exchanges must be the simulator's; None if both are accepted. `shards` is the number of
     shards of each exchange with more than one; `own_shards` the indexes of those that this process
     reads, of exchanges of which it reads some. `cold` is where the archive is; None: no cold tier.
-    `retention` says how long tables keep rows.
+    `retention` says how long tables keep rows, `log` what is logged and how.
     """
 
     feed: str | tuple[Path, ...]
@@ -97,6 +98,7 @@ class Settings:
     own_shards: Mapping[str, frozenset[int]] = field(default_factory=dict)
     cold: ColdSettings | None = None
     retention: Retention = field(default_factory=Retention)
+    log: LogSettings = field(default_factory=LogSettings)
 
     @property
     def is_live(self) -> bool:
@@ -196,6 +198,7 @@ def _build_settings(values: dict[str, Any], properties: dict[str, str]) -> Setti
         values["clickhouse"], values["database"] = recall_database(values["database"])
     if values["cold"]:
         _make_absolute(values)
+    values["log"] = LogSettings(values["log_level"], values["log_format"])
     names = Settings.__dataclass_fields__
     return Settings(**{name: value for name, value in values.items() if name in names})
 
