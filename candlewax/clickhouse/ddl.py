@@ -141,9 +141,13 @@ def _program(applied: str) -> str:
 def _read(folder: Path) -> _Schema:
     statements = [one for _, texts in _read_files(folder, "[0-9][0-9]_*.sql") for one in texts]
     is_table = [_COMMENT.sub("", one).lstrip().startswith("CREATE TABLE ") for one in statements]
+    migrations = dict(_read_files(folder / "migrations", "[0-9][0-9][0-9][0-9]_*.sql"))
+    if folder == FOLDER and not migrations:
+        # Without them every database would look newer than this program.
+        raise FileNotFoundError(f"{folder / 'migrations'}: this installation lacks the migrations")
     return _Schema(
         [one for one, is_one in zip(statements, is_table, strict=True) if is_one],
-        dict(_read_files(folder / "migrations", "[0-9][0-9][0-9][0-9]_*.sql")),
+        migrations,
         [one for one, is_one in zip(statements, is_table, strict=True) if not is_one],
     )
 
