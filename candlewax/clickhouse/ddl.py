@@ -60,7 +60,9 @@ _RECORD_APPLIED: Final = (
 
 
 class SchemaVersionError(RuntimeError):
-    """A database that a newer program has changed; the message names both versions."""
+    """A database that a newer program has changed; the message names both versions. Or an
+    installation that lacks its migrations.
+    """
 
 
 class _Schema(NamedTuple):
@@ -144,7 +146,7 @@ def _read(folder: Path) -> _Schema:
     migrations = dict(_read_files(folder / "migrations", "[0-9][0-9][0-9][0-9]_*.sql"))
     if folder == FOLDER and not migrations:
         # Without them every database would look newer than this program.
-        raise FileNotFoundError(f"{folder / 'migrations'}: this installation lacks the migrations")
+        raise SchemaVersionError(f"this installation lacks the files of {folder / 'migrations'}")
     return _Schema(
         [one for one, is_one in zip(statements, is_table, strict=True) if is_one],
         migrations,
