@@ -111,7 +111,8 @@ def apply_retention(
             continue
         if not old.ttl and old.name in held:
             _log.info(
-                "%s: kept for ever since CANDLEWAX_COLD was set; candlewax cold off changes that",
+                "%s: dropped by the cold tier only, since CANDLEWAX_COLD was set; "
+                "candlewax cold off changes that",
                 old.name,
             )
             continue

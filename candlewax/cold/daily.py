@@ -31,9 +31,14 @@ def prepare(tier: ColdTier) -> None:
             "candlewax cold recover registers them"
         )
     tier.offloader.prepare()
+    _keep_by_archive(tier)
+    tier.views.refresh_all()
+
+
+def _keep_by_archive(tier: ColdTier) -> None:
+    """Remove the TTL of the tables. A process that knows of no archive may have set it again."""
     for table in remove_ttl(tier.database):
         _log.info("%s: nothing is dropped by age any more, only what is archived", table)
-    tier.views.refresh_all()
 
 
 def run_daily(
@@ -46,6 +51,7 @@ def run_daily(
     `on_result` gets a line of what each did. Errors are logged.
     """
     now = tier.warm.now()
+    _keep_by_archive(tier)
     report = maintain(tier, now, should_stop=should_stop)
     errors = list(report.errors)
     on_result(report.text("were"))
