@@ -104,7 +104,9 @@ def apply(client: Client, folder: Path = FOLDER) -> None:
         if not is_recorded or number > _version(applied):
             _run(client, statements)
     _run(client, _replacing(client, schema.views))
-    ((tables_hash, _),) = client.query(_SCHEMA_STATE).result_rows
+    ((tables_hash, applied),) = client.query(_SCHEMA_STATE).result_rows
+    # A newer program may have started meanwhile.
+    require_known(applied, schema.version)
     client.command(_RECORD_APPLIED.format(schema.hash, tables_hash, schema.version, __version__))
 
 
