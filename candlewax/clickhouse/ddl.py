@@ -1,8 +1,8 @@
 """Tables and views, created from the files of `clickhouse/ddl`, and migrations of older databases.
 
-The files `NN_name.sql` hold the tables and views as they are now. The files
-`migrations/NNNN_name.sql` make today's tables of older ones. The database remembers the number of
-its last migration, the version of its schema.
+The files `NN_name.sql` hold the tables and views as they are now. The migrations, files with
+numbers of four digits in a folder of their own, make today's tables of older ones. The database
+remembers the number of its last migration, the version of its schema.
 
 A migration runs on tables of any older version, on new ones, beside another process that runs it,
 and again from its begin if the process was killed. So each of its statements changes nothing the
