@@ -1,6 +1,7 @@
 """Release: warm rows go once they are proven cold, whatever happens in between."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.release import Release, Releaser
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import RELEASED
+from candlewax.runtime.settings import load
 from tests.support import cold_release
 from tests.support.cold_release import all_rows, past_keep, warm_count
 from tests.support.cold_tables import hour
@@ -57,6 +59,19 @@ def test_young_rows_stay(archived: ColdTier) -> None:
     done = Releaser(archived).run(datetime.now(UTC) + timedelta(days=8))
     assert {layer for layer, _ in done.released} == {"raw.frames"}
     assert warm_count(archived.database, "silver_trades") == 82
+
+
+def test_settings_say_how_long_rows_stay(archived: ColdTier) -> None:
+    """The same as those of tables without an archive; forever is for ever."""
+    texts = {"CANDLEWAX_COLD": "/archive", "CANDLEWAX_KEEP_TRADES": "5y"}
+    texts |= {"CANDLEWAX_KEEP_FRAMES": "40d", "CANDLEWAX_KEEP_DEAD_LETTERS": "forever"}
+    keep = load(texts, Path("no such file")).retention.keep
+    tier = replace(archived, keep=keep)
+    assert Releaser(tier).run(past_keep()) == Release((), ())
+    done = Releaser(tier).run(datetime.now(UTC) + timedelta(days=41))
+    assert {layer for layer, _ in done.released} == {"raw.frames"}
+    assert warm_count(archived.database, "silver_trades") == 82
+    assert warm_count(archived.database, "dead_letters") > 0
 
 
 def test_unsealed_unit_holds_its_day(archived: ColdTier) -> None:
