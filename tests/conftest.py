@@ -87,8 +87,8 @@ def engine_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def engine(engine_path: Path) -> Iterator[Database]:
     """The engine itself, kept open."""
-    allow_backups()
-    opened = open_tables(engine_path, "kept_open")
+    with allow_backups():
+        opened = open_tables(engine_path, "kept_open")
     yield opened
     opened.close()
 

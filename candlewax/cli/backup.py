@@ -48,21 +48,19 @@ def add_restore(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _backup(arguments: argparse.Namespace) -> int:
-    allow_backups()
     settings = exit_on_error(1, load_settings)
     target = exit_on_error(1, lambda: backup.new_target(settings.clickhouse, arguments.to))
-    with closing(open_database(1)) as database, _progress() as show:
+    with allow_backups(), closing(open_database(1)) as database, _progress() as show:
         saved = exit_on_error(1, lambda: backup.make_backup(database, target, show))
     _print_saved(saved, f"saved from {settings.clickhouse}, database {settings.database}")
     return 0
 
 
 def _restore(arguments: argparse.Namespace) -> int:
-    allow_backups()
     settings = exit_on_error(1, load_settings)
     place, name = settings.clickhouse, settings.database
     source = exit_on_error(1, lambda: backup.backup_target(place, arguments.source))
-    with _progress() as show:
+    with allow_backups(), _progress() as show:
         saved = exit_on_error(
             1, lambda: backup.restore_backup(place, name, source, settings.retention, show)
         )

@@ -33,9 +33,14 @@ _is_still_running: Final = threading.Event()
 _more_options: Final[dict[str, str]] = {}
 
 
-def allow_backups() -> None:
-    """Let the engine read and write backups anywhere, if it is not open in this process yet."""
+@contextmanager
+def allow_backups() -> Iterator[None]:
+    """Let an engine that is opened inside the block read and write backups anywhere."""
     _more_options["backups.allowed_path"] = "/"
+    try:
+        yield
+    finally:
+        _more_options.clear()
 
 
 def connect(path: str) -> Any:  # noqa: ANN401 - chDB has no types
