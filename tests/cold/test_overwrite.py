@@ -10,7 +10,6 @@ from candlewax.cold.tier import ColdTier
 from tests.support.cold_tables import (
     due_units,
     hour,
-    offload,
     scan,
     write_again,
 )
@@ -30,13 +29,12 @@ def live(tier: ColdTier) -> tuple[Table, list[DataFile]]:
     return table, tier.warehouse.data_files(table)
 
 
-def test_replaced_files_leave_no_manifest_behind(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
+def test_replaced_files_leave_no_manifest_behind(traded: ColdTier) -> None:
     for _ in range(5):
-        write_again(filled_tier, hour("silver.trades", "binance"))
+        write_again(traded, hour("silver.trades", "binance"))
     # The other files, the new one, and the one that this snapshot took out.
-    assert manifests(filled_tier) == 3
-    assert len(scan(filled_tier, "silver.trades")) == 82
+    assert manifests(traded) == 3
+    assert len(scan(traded, "silver.trades")) == 82
 
 
 def test_many_manifests_are_merged_and_name_the_same_files(
