@@ -15,7 +15,6 @@ from candlewax.cold.layers import LAYERS
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import SEALED, VERIFIED
 from candlewax.cold.units import Unit
-from tests.support import cold_tables
 
 VIEWS: Final = ("trades", "frames", "candles")
 
