@@ -36,10 +36,11 @@ ORDER BY layer, begin, exchange
 
 _DAYS: Final = """
 SELECT toUnixTimestamp(toStartOfDay(begin)) AS day,
-    toUnixTimestamp(maxIf(begin, released)) AS last_released
+    toUnixTimestamp(maxIf(begin, (exchange, begin) IN (
+        SELECT exchange, begin FROM cold_releases FINAL
+        WHERE layer = {layer:String} AND released
+    ))) AS last_released
 FROM cold_units FINAL
-LEFT JOIN (SELECT layer, exchange, begin, released FROM cold_releases FINAL) AS releases
-    USING (layer, exchange, begin)
 WHERE layer = {layer:String}
 GROUP BY day
 ORDER BY day
