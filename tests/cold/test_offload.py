@@ -1,10 +1,13 @@
 """Offload: what is cold equals what is warm, and only what changed is written."""
 
+import gc
+import weakref
 from decimal import Decimal
 
 import polars as pl
 
 from candlewax.cold.layers import LAYERS
+from candlewax.cold.parquet_files import read_units
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import VERIFIED
 from tests.support import cold_tables, playing
@@ -69,3 +72,16 @@ def test_trade_stored_again_changes_nothing(offloaded: ColdTier) -> None:
     assert {unit: state.files for unit, state in after.items()} == {
         unit: state.files for unit, state in before.items()
     }
+
+
+def test_footer_is_read_once_by_each_load_of_its_table_and_kept_no_longer(
+    traded: ColdTier,
+) -> None:
+    """A load of a table brings its own access to the store, which a service must not collect."""
+    table = traded.warehouse.load(SILVER)
+    path = traded.warehouse.data_files(table)[0].file_path
+    assert read_units(table.io, path) is read_units(table.io, path)
+    io = weakref.ref(table.io)
+    del table
+    gc.collect()
+    assert io() is None

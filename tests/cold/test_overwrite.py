@@ -6,6 +6,7 @@ from pyiceberg.table import Table
 
 from candlewax.cold import overwrite
 from candlewax.cold.layers import LAYERS
+from candlewax.cold.overwrite import Changes
 from candlewax.cold.tier import ColdTier
 from tests.support.cold_tables import (
     due_units,
@@ -27,6 +28,15 @@ def manifests(tier: ColdTier) -> int:
 def live(tier: ColdTier) -> tuple[Table, list[DataFile]]:
     table = tier.warehouse.load(SILVER)
     return table, tier.warehouse.data_files(table)
+
+
+def test_metadata_is_derived_once_for_each_change(traded: ColdTier) -> None:
+    changes = Changes(traded.warehouse.load(SILVER))
+    before = changes.table_metadata
+    assert changes.table_metadata is before
+    changes.set_properties(note="new")
+    assert changes.table_metadata.properties["note"] == "new"
+    assert "note" not in before.properties
 
 
 def test_replaced_files_leave_no_manifest_behind(traded: ColdTier) -> None:
