@@ -194,7 +194,7 @@ _footers: WeakKeyDictionary[FileIO, dict[str, Mapping[Unit, Measure]]] = WeakKey
 
 
 def read_units(io: FileIO, path: str) -> Mapping[Unit, Measure]:
-    """Return the units of a file by its footer, which each FileIO reads once. Raises ArchiveError."""
+    """Return the units of a file by its footer; each FileIO reads it once. Raises ArchiveError."""
     known = _footers.setdefault(io, {})
     if path not in known:
         known[path] = _read_units(io, path)
