@@ -45,7 +45,7 @@ from candlewax.pipeline.sources import (
     require_gap_fill,
     rest_endpoints,
 )
-from candlewax.runtime import metrics
+from candlewax.runtime import installation, metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.http_status import serve_status
@@ -73,6 +73,7 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
         shutdown.listen()
         settings = load_settings()
         instruments = load_instruments(settings.instruments)
+        installation.log_instruments(settings)
         recovery_store.check(_flow_name(build))
         tune_runtime()
         cluster = find_cluster()
