@@ -1,4 +1,6 @@
-"""Builds the wheel into a folder: wheel.py FOLDER
+"""Builds the wheel into a folder: wheel.py FOLDER [SOURCES]
+
+SOURCES is a checkout or an unpacked source distribution, by default this checkout.
 
 The same sources give the same bytes, whatever the time, the umask and leftovers of other builds.
 SOURCE_DATE_EPOCH, in seconds since 1970, is the time of its files: 1980 by default.
@@ -59,6 +61,6 @@ def _copy(source: Path, target: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in {2, 3}:
         sys.exit(__doc__)
-    print(build(Path(sys.argv[1])))
+    print(build(*map(Path, sys.argv[1:])))
