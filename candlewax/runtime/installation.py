@@ -14,13 +14,17 @@ _COMMAND: Final = "candlewax"
 _log: Final = logging.getLogger("candlewax")
 
 
-def log_instruments(settings: Settings) -> None:
-    """Log which instruments file is read, with its path."""
+def describe_instruments(settings: Settings) -> str:
+    """Return which instruments file is read."""
     path = settings.instruments
     if path != INSTRUMENTS:
-        _log.info("instruments: %s", path.absolute())
-    else:
-        _log.info("instruments: bundled, %s; an %s here replaces it", path, path.name)
+        return str(path.absolute())
+    return f"bundled, {path}; an {path.name} here replaces it"
+
+
+def log_instruments(settings: Settings) -> None:
+    """Log which instruments file is read."""
+    _log.info("instruments: %s", describe_instruments(settings))
 
 
 def describe_database(settings: Settings) -> str:
