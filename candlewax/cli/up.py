@@ -36,7 +36,7 @@ from candlewax.pipeline.sources import frame_source, gap_fill_source
 from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
-from candlewax.runtime.installation import describe_database, log_instruments
+from candlewax.runtime.installation import describe_database, describe_instruments
 from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
@@ -123,7 +123,6 @@ class _Up:
         self._shutdown = ShutdownSignal()
         self._shutdown.listen()
         instruments = load_instruments(settings.instruments)
-        log_instruments(settings)
         self._playback = None if settings.is_live else _build_playback(settings, arguments)
         self._kind = kind_of(settings)
         self._database_suffix = ""
@@ -149,6 +148,7 @@ class _Up:
         settings, database = open_for_kind(self._settings, self._kind)
         self._settings = settings
         self._stack.callback(database.close)
+        print(describe_instruments(settings))
         print(f"{describe_database(settings)}{self._database_suffix}.", flush=True)
         store = Store(
             partial(connect, settings.clickhouse, settings.database, fail_fast=True),

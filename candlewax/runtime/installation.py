@@ -1,6 +1,5 @@
 """Places that an installation reads, and how its commands are typed."""
 
-import logging
 import shutil
 import sys
 from pathlib import Path
@@ -11,20 +10,13 @@ from candlewax.runtime.settings import Settings
 
 _COMMAND: Final = "candlewax"
 
-_log: Final = logging.getLogger("candlewax")
-
 
 def describe_instruments(settings: Settings) -> str:
-    """Return which instruments file is read."""
+    """Return a sentence about which instruments file is read."""
     path = settings.instruments
     if path != INSTRUMENTS:
-        return str(path.absolute())
-    return f"bundled, {path}; an {path.name} here replaces it"
-
-
-def log_instruments(settings: Settings) -> None:
-    """Log which instruments file is read."""
-    _log.info("instruments: %s", describe_instruments(settings))
+        return f"Instruments are read from {path.absolute()}."
+    return f"Instruments are the bundled ones, {path}; a file {path.name} here replaces them."
 
 
 def describe_database(settings: Settings) -> str:

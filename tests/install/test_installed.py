@@ -131,7 +131,7 @@ def test_up_in_an_empty_directory_serves_the_candles_of_the_sample(
     count = sum(candle["trade_count"] for candle in expected.values())
     assert list(folder.iterdir()) == []
     with up(installed, folder, "--keep", "--begin", END) as (client, output):
-        assert "instruments: bundled" in output
+        assert "Instruments are the bundled ones, " in output
         assert f"Data is stored in {folder}/data/sample, database market." in output
         end = time.monotonic() + PATIENCE_S
         rows: list[dict[str, Any]] = []
@@ -170,7 +170,7 @@ def test_dataflow_runs_and_names_the_own_instruments(installed: Environment, fol
     shutil.copy(ROOT / "instruments.toml", folder)
     done = run(installed, folder, "python", "-m", "bytewax.run", "dataflows.ohlcv")
     assert done.returncode == 0, done.stderr
-    assert f"instruments: {folder}/instruments.toml\n" in done.stderr
+    assert f"Instruments are read from {folder}/instruments.toml.\n" in done.stdout
     assert "nothing changed" in done.stdout
     commands = done.stdout.partition("Try next")[2]
     assert "\n    candlewax verify\n" in commands
