@@ -165,10 +165,14 @@ def test_verify_reads_what_up_stored(installed: Environment, folder: Path) -> No
     assert report["mismatches"] == 0
 
 
-def test_dataflow_runs_and_names_the_own_instruments(installed: Environment, folder: Path) -> None:
+def test_dataflow_continues_a_moved_database_with_own_instruments(
+    installed: Environment, folder: Path
+) -> None:
     """A file in the directory is taken; the same frames change nothing; commands fit."""
     shutil.copy(ROOT / "instruments.toml", folder)
-    done = run(installed, folder, "python", "-m", "bytewax.run", "dataflows.ohlcv")
+    (folder / "data" / "sample").rename(folder / "moved")
+    command = ("python", "-m", "bytewax.run", "dataflows.ohlcv")
+    done = run(installed, folder, *command, CANDLEWAX_CLICKHOUSE="moved")
     assert done.returncode == 0, done.stderr
     assert f"Instruments are read from {folder}/instruments.toml.\n" in done.stdout
     assert "nothing changed" in done.stdout
