@@ -14,17 +14,11 @@ from candlewax import data
 from tests.support.installed import build_wheel
 from tests.support.processes import ROOT
 
-pytestmark = pytest.mark.slow("builds three times", seconds=15)
+pytestmark = pytest.mark.slow("builds twice", seconds=8)
 
 BUNDLED = ["instruments.toml", *(f"clickhouse/ddl/{one.name}" for one in data.DDL.iterdir())]
 
 SDIST = "from setuptools import build_meta; import sys; print(build_meta.build_sdist(sys.argv[1]))"
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of the checkout."""
-    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
