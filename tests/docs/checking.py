@@ -129,7 +129,8 @@ def _installer(words: list[str]) -> str | None:
     """Check the files that pip, pipx and uvx are given; tests/install does what they do."""
     files = [word for word in words if word.endswith((".txt", ".whl", ".whl[cold]"))]
     wrong = [one for one in files if not re.fullmatch(_WHEEL, one) and not is_page(one)]
-    if not files and not any(word.startswith("git+") for word in words):
+    # Two words are only its name.
+    if len(words) > 2 and not files and not any(one.startswith("git+") for one in words):
         return "names nothing to install"
     return f"neither our wheel nor a file: {wrong}" if wrong else None
 
