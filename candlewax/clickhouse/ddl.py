@@ -8,7 +8,7 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
-FOLDER: Final = Path(__file__).parents[2] / "clickhouse" / "ddl"
+from candlewax.data import DDL
 
 _END: Final = re.compile(r";[ \t]*(?:\n|$)")
 """End of a statement: a semicolon at the end of a line. No comment line ends in one."""
@@ -33,7 +33,7 @@ _RECORD_APPLIED: Final = (
 )
 
 
-def apply(client: Client, folder: Path = FOLDER) -> None:
+def apply(client: Client, folder: Path = DDL) -> None:
     """Create absent tables and views in the client's database from the files `NN_name.sql`.
 
     The files of the folder are applied in the order of their names. If the same statements

@@ -6,6 +6,7 @@ from typing import Final
 
 from candlewax.clickhouse import ddl
 from candlewax.clickhouse.client import Database
+from candlewax.data import DDL
 
 TABLES: Final = ("bronze_frames", "silver_trades", "dead_letters", "ohlcv", "ohlcv_revisions")
 """Tables with a TTL."""
@@ -56,7 +57,7 @@ def restore_ttl(database: Database) -> tuple[str, ...]:
 def ttl_texts() -> Mapping[str, str]:
     """Return the TTL of each table as the DDL files have it."""
     found = {}
-    for path in sorted(ddl.FOLDER.glob("[0-9][0-9]_*.sql")):
+    for path in sorted(DDL.glob("[0-9][0-9]_*.sql")):
         for statement in ddl.split_statements(path.read_text("utf-8")):
             if match := _TTL.search(statement):
                 found[match[1]] = match[2]
