@@ -10,7 +10,7 @@ TEMPORARY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | \
 	awk 'NR == 2 && $$4 > 8000000 { found = 1 } END { print found ? "/dev/shm" : "$(or $(TMPDIR),/tmp)" }' \
 	|| echo $(or $(TMPDIR),/tmp))
 
-.PHONY: run up live help test test-thorough both-paths test-fast check mutants bench bench-live bench-cold soak small-memory chaos cold-chaos faults lock clean
+.PHONY: run up live help test test-thorough both-paths test-fast check mutants bench bench-live bench-cold soak small-memory chaos cold-chaos faults wheel lock clean
 
 ## replay the bundled sample into the embedded database and print a summary
 run: $(READY)
@@ -112,12 +112,21 @@ $(READY): $(LOCK) pyproject.toml tools/environment.sh
 	@sh tools/environment.sh .venv $(LOCK)
 	@touch $@
 
-# Versions and hashes for both Python versions, no index addresses. Needs uv.
-## write requirements.txt again
+## build the wheel into dist/
+wheel: $(READY)
+	@$(PYTHON) tools/wheel.py dist
+
+# Versions and hashes for both Python versions, no index addresses. Needs uv. What a checkout, an
+# installation to run, and a build need: the last two take their versions from the first.
+LOCKING := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url
+BUILD := setuptools>=80,<81
+
+## write requirements.txt, requirements-run.txt and requirements-build.txt again
 lock:
-	@echo 'setuptools>=80,<81' | uv pip compile --quiet --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate --no-emit-index-url \
-		--extra cold --extra dev pyproject.toml - --output-file $(LOCK)
+	@echo '$(BUILD)' | $(LOCKING) --extra cold --extra dev pyproject.toml - --output-file $(LOCK)
+	@$(LOCKING) --extra cold --constraints $(LOCK) pyproject.toml --output-file requirements-run.txt
+	@echo '$(BUILD)' | $(LOCKING) --constraints $(LOCK) - --output-file requirements-build.txt
 
 ## delete .venv and all files left by builds and tests
 clean:

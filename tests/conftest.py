@@ -30,8 +30,8 @@ settings.register_profile(
 )
 settings.load_profile("steady")
 
-TOGETHER: Final = ("tests/kafka/", "tests/web/page/")
-"""Folders whose files go to one worker: they share a broker, or a browser."""
+TOGETHER: Final = ("tests/install/", "tests/kafka/", "tests/web/page/")
+"""Folders whose files go to one worker: they share a wheel, a broker, or a browser."""
 
 
 class ByResource(LoadFileScheduling):  # type: ignore[misc]  # it comes without types

@@ -38,7 +38,9 @@ def main() -> None:
     if status:
         sys.exit("the run failed")
     console = Console(record=True, width=WIDTH, file=io.StringIO())
-    console.print(Text.from_ansi("$ make run\n" + output.decode().replace("\r\n", "\n")))
+    # Commands are shown as they are typed in the checkout.
+    text = output.decode().replace("\r\n", "\n").replace(f"{ROOT}/", "")
+    console.print(Text.from_ansi(f"$ make run\n{text}"))
     svg = console.export_svg(title="Candlewax")
     # Without downloads: the reader's own monospace font is used.
     svg_without_fonts = re.sub(r"<!--.*?-->|@font-face\s*{.*?}", "", svg, flags=re.DOTALL)

@@ -35,7 +35,6 @@ from candlewax.pipeline.reports.summary import ReplayProgress, console
 from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
-from candlewax.runtime.log_settings import apply_log_settings
 from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
@@ -173,7 +172,7 @@ def run(arguments: argparse.Namespace, build: Callable[[Components], Dataflow]) 
     BackfillRequestError and what the start of a dataflow raises.
     """
     settings = load_settings()
-    apply_log_settings(settings.log)
+    configure_logging(settings.log)
     instruments = load_instruments(settings.instruments)
     request = parse_request(arguments, instruments)
     counters, shutdown, counts = Counters(), ShutdownSignal(), SpanCounts()

@@ -21,6 +21,7 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError, KafkaClient
 from candlewax.runtime import exit_reasons
+from candlewax.runtime.installation import describe_instruments
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
@@ -78,6 +79,7 @@ def run_checks() -> Iterator[Finding]:
     except InstrumentsError as error:
         yield Finding(WRONG, "instruments", str(error))
     if instruments:
+        yield Finding(OK, "instruments", describe_instruments(settings))
         yield from _check_instruments(settings, instruments)
     yield from _check_addresses(settings)
     yield from _check_keys(settings)

@@ -284,12 +284,11 @@ def _build_repair(components: "Components") -> "Dataflow":
 def _watch(_: argparse.Namespace) -> int:
     from candlewax.cli.common import exit_on_error
     from candlewax.runtime.errors import configure_logging
-    from candlewax.runtime.log_settings import apply_log_settings
     from candlewax.runtime.settings import load as load_settings
     from candlewax.verification import monitor
 
     configure_logging()
     settings = exit_on_error(1, load_settings)
-    apply_log_settings(settings.log)
+    configure_logging(settings.log)
     exit_on_error(1, lambda: monitor.serve(settings))
     return 0

@@ -33,7 +33,6 @@ from candlewax.pipeline.reports.summary import console
 from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
-from candlewax.runtime.log_settings import apply_log_settings
 from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
@@ -100,7 +99,7 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
     CommandError and what the start of a dataflow raises.
     """
     settings = load_settings()
-    apply_log_settings(settings.log)
+    configure_logging(settings.log)
     instruments = load_instruments(settings.instruments)
     exchanges = arguments.exchange or settings.exchanges or instruments.exchanges
     kind = live_kind({name: url for name, url in settings.rest_urls.items() if name in exchanges})

@@ -12,7 +12,6 @@ from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.errors import configure_logging
-from candlewax.runtime.log_settings import apply_log_settings
 from candlewax.runtime.settings import SettingsError
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
@@ -41,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     configure_logging()
     try:
         settings = load_settings()
-        apply_log_settings(settings.log)
+        configure_logging(settings.log)
         if settings.cold:
             reach_archive(settings.cold)
         shutdown = ShutdownSignal()

@@ -16,6 +16,7 @@ from typing import Final
 
 from websockets.frames import CloseCode
 
+from candlewax.runtime.installation import dataflow_command
 from candlewax.simulator.exchanges import published
 from candlewax.simulator.exchanges.registry import NATIVE_SYMBOLS
 from candlewax.simulator.plan import FaultRates, Plan
@@ -235,7 +236,8 @@ def _print_addresses(simulator: Simulator) -> None:
         for kind, url in (("URL", simulator.url(name)), ("REST_URL", simulator.rest_url(name)))
     ]
     print(f"The exchanges are open at {simulator.url('binance')} and so on. Elsewhere, type\n")
-    print(" \\\n    ".join(["    CANDLEWAX_FEED=live", *urls, "make live"]), end="\n\n", flush=True)
+    words = ["    CANDLEWAX_FEED=live", *urls, dataflow_command("live")]
+    print(" \\\n    ".join(words), end="\n\n", flush=True)
 
 
 async def _watch(simulator: Simulator, stop: asyncio.Event, seconds: float | None) -> None:

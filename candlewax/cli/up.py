@@ -36,7 +36,7 @@ from candlewax.pipeline.sources import frame_source, gap_fill_source
 from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
-from candlewax.runtime.log_settings import apply_log_settings
+from candlewax.runtime.installation import describe_database, describe_instruments
 from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
     configure_logging()
     try:
         settings = load_settings()
-        apply_log_settings(settings.log)
+        configure_logging(settings.log)
         if settings.brokers:
             raise SettingsError(
                 "CANDLEWAX_BROKERS: up runs without a broker; behind one, candlewax serve "
@@ -126,12 +126,14 @@ class _Up:
         instruments = load_instruments(settings.instruments)
         self._playback = None if settings.is_live else _build_playback(settings, arguments)
         self._kind = kind_of(settings)
+        self._database_suffix = ""
         if not (settings.is_live or arguments.keep or not isinstance(settings.clickhouse, Path)):
             # In a database that holds the recording, all trades are duplicates and nothing moves.
             folder = tempfile.mkdtemp(prefix="candlewax-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             settings = replace(settings, clickhouse=Path(folder), is_placed=True)
             self._kind = ""
+            self._database_suffix = "; it is removed at the end, unless --keep is given"
         self._settings = settings
         exchanges = settings.exchanges or instruments.exchanges
         self._process = ProcessContext(
@@ -147,6 +149,8 @@ class _Up:
         settings, database = open_for_kind(self._settings, self._kind)
         self._settings = settings
         self._stack.callback(database.close)
+        print(describe_instruments(settings))
+        print(f"{describe_database(settings)}{self._database_suffix}.", flush=True)
         store = Store(
             partial(connect, settings.clickhouse, settings.database, fail_fast=True),
             before_query=self._store_pending,

@@ -18,8 +18,7 @@ from typing import Final, NamedTuple
 from clickhouse_connect.driver.client import Client
 
 from candlewax import __version__
-
-FOLDER: Final = Path(__file__).parents[2] / "clickhouse" / "ddl"
+from candlewax.data import DDL
 
 _END: Final = re.compile(r";[ \t]*(?:\n|$)")
 """End of a statement: a semicolon at the end of a line. No comment line ends in one."""
@@ -85,7 +84,7 @@ class _Schema(NamedTuple):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def apply(client: Client, folder: Path = FOLDER) -> None:
+def apply(client: Client, folder: Path = DDL) -> None:
     """Create absent tables in the client's database, migrate older ones, and replace the views.
 
     If the same statements were applied before and no table has changed since, nothing is written.
@@ -110,7 +109,7 @@ def apply(client: Client, folder: Path = FOLDER) -> None:
     client.command(_RECORD_APPLIED.format(schema.hash, tables_hash, schema.version, __version__))
 
 
-def require_known_version(client: Client, folder: Path = FOLDER) -> None:
+def require_known_version(client: Client, folder: Path = DDL) -> None:
     """Raise SchemaVersionError if a newer program has changed the client's database."""
     applied = "".join(text for (text,) in client.query(_APPLIED).result_rows)
     require_known(applied, _read(folder).version)
@@ -121,7 +120,7 @@ def require_known(applied: str, version: int | None = None) -> None:
 
     Without one, above that of this program.
     """
-    version = _read(FOLDER).version if version is None else version
+    version = _read(DDL).version if version is None else version
     if _version(applied) > version:
         raise SchemaVersionError(
             f"its tables have version {_version(applied)}, written by Candlewax "
@@ -146,7 +145,7 @@ def _read(folder: Path) -> _Schema:
     statements = [one for _, texts in _read_files(folder, "[0-9][0-9]_*.sql") for one in texts]
     is_table = [_COMMENT.sub("", one).lstrip().startswith("CREATE TABLE ") for one in statements]
     migrations = dict(_read_files(folder / "migrations", "[0-9][0-9][0-9][0-9]_*.sql"))
-    if folder == FOLDER and not migrations:
+    if folder == DDL and not migrations:
         # Without them every database would look newer than this program.
         raise SchemaVersionError(f"this installation lacks the files of {folder / 'migrations'}")
     return _Schema(

@@ -40,7 +40,10 @@ def _open_directory(path: Path, database: str) -> Client:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OpenError(f"{path}: cannot be created: {error.strerror}") from error
+        raise OpenError(
+            f"{path}: cannot be created: {error.strerror}; CANDLEWAX_CLICKHOUSE takes another "
+            "directory"
+        ) from error
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise OpenError(f"{path}: this directory is not writable")
     try:

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import polars as pl
 
 from candlewax.clickhouse import ddl
+from candlewax.data import DDL
 from candlewax.runtime.keep_settings import (
     DAY,
     SETTING_OF,
@@ -162,7 +163,7 @@ def _row(state: _TableState) -> str:
 
 
 def _replace_view(database: Database, states: Sequence[_TableState]) -> None:
-    (path,) = ddl.FOLDER.glob("*_retention.sql")
+    (path,) = DDL.glob("*_retention.sql")
     (text,) = ddl.split_statements(path.read_text("utf-8"))
     text = text[text.index("CREATE VIEW") :].replace("VIEW IF NOT EXISTS", "OR REPLACE VIEW", 1)
     rows = ", ".join(map(_row, states))

@@ -72,14 +72,16 @@ class Offloader:
         for layer in LAYERS.values():
             self._warm.prepare(layer)
 
-    def items(self, *, every_unit: bool = False) -> Iterator[Item]:
+    def items(
+        self, *, every_unit: bool = False, layers: Iterable[Layer] = LAYERS.values()
+    ) -> Iterator[Item]:
         """Yield the work of one round: for each layer its due units, by day, and then its end.
 
         `every_unit`: look at all units, whenever their rows were stored.
         """
         begun = self._warm.now()
         watermarks = self._warm.watermarks()
-        for layer in LAYERS.values():
+        for layer in layers:
             mark = EPOCH if every_unit else self._unit_table.mark(layer)
             changed = self._warm.changed_units(layer, mark)
             states = self._states(layer, changed)
@@ -156,12 +158,13 @@ class Offloader:
         self,
         *,
         every_unit: bool = False,
+        layers: Iterable[Layer] = LAYERS.values(),
         on_unit: Callable[[Unit, Measure], object] = lambda *_: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Round:
         """Offload all units that are due. `every_unit`: look at all, whenever they were stored."""
         offloaded = looked_at = rows = 0
-        for item in self.items(every_unit=every_unit):
+        for item in self.items(every_unit=every_unit, layers=layers):
             if should_stop():
                 break
             written = self.archive_item(self.write_item(item))

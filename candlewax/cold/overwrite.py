@@ -8,7 +8,8 @@ the day.
 from typing import Final
 
 from pyiceberg.manifest import ManifestFile
-from pyiceberg.table import Transaction
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _ManifestMergeManager, _OverwriteFiles
 
@@ -17,6 +18,28 @@ TARGET_BYTES: Final = 8 << 20
 
 MERGED_FROM: Final = 100
 """Number of manifests from which on they are merged."""
+
+
+class Changes(Transaction):
+    """Transaction that derives its metadata once for each change.
+
+    PyIceberg derives them whenever it reads them, and copies all snapshots to do so: 13 times a
+    commit.
+    """
+
+    def __init__(self, table: Table) -> None:
+        super().__init__(table)
+        self._base = table.metadata
+        self._applied = self._updates
+        self._derived = super().table_metadata
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """Metadata of the table with all changes so far."""
+        if self._base is not self._table.metadata or self._applied is not self._updates:
+            self._base, self._applied = self._table.metadata, self._updates
+            self._derived = super().table_metadata
+        return self._derived
 
 
 class Overwrite(_OverwriteFiles):

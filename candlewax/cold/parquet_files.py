@@ -8,8 +8,8 @@ is the truth about what a file holds; the table `cold_units` only remembers it.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import polars as pl
 import pyarrow as pa
@@ -189,12 +189,19 @@ def _footer_text(units: Mapping[Unit, Measure]) -> str:
     )
 
 
-@lru_cache(maxsize=20_000)
-def read_units(io: FileIO, path: str) -> Mapping[Unit, Measure]:
-    """Return the units that a file's footer names. Raises ArchiveError.
+_footers: WeakKeyDictionary[FileIO, dict[str, Mapping[Unit, Measure]]] = WeakKeyDictionary()
+"""Units by FileIO and path. A FileIO must not be kept: each load of a table brings a new one."""
 
-    Files are never changed, so each footer is read once.
-    """
+
+def read_units(io: FileIO, path: str) -> Mapping[Unit, Measure]:
+    """Return the units of a file by its footer; each FileIO reads it once. Raises ArchiveError."""
+    known = _footers.setdefault(io, {})
+    if path not in known:
+        known[path] = _read_units(io, path)
+    return known[path]
+
+
+def _read_units(io: FileIO, path: str) -> Mapping[Unit, Measure]:
     try:
         with io.new_input(path).open() as stream:
             entries = pq.read_metadata(stream).metadata or {}

@@ -22,10 +22,13 @@ STATES: Final = (WRITTEN, COMMITTED, VERIFIED, SEALED, RELEASED)
 
 _STATES: Final = """
 SELECT layer, exchange, toUnixTimestamp(begin) AS begin_s, toString(cold_units.state) AS state,
-    rows, content, clocks, settled, files, snapshot, measured_at, released, version
+    rows, content, clocks, settled, files, snapshot, measured_at, version,
+    (layer, exchange, begin) IN (
+        SELECT layer, exchange, begin FROM cold_releases FINAL
+        WHERE released AND ({layer:String} = '' OR layer = {layer:String})
+            AND begin >= {begin:DateTime('UTC')} AND begin < {end:DateTime('UTC')}
+    ) AS released
 FROM cold_units FINAL
-LEFT JOIN (SELECT layer, exchange, begin, released FROM cold_releases FINAL) AS releases
-    USING (layer, exchange, begin)
 WHERE ({layer:String} = '' OR layer = {layer:String})
     AND begin >= {begin:DateTime('UTC')} AND begin < {end:DateTime('UTC')}
 ORDER BY layer, begin, exchange
@@ -33,10 +36,11 @@ ORDER BY layer, begin, exchange
 
 _DAYS: Final = """
 SELECT toUnixTimestamp(toStartOfDay(begin)) AS day,
-    toUnixTimestamp(maxIf(begin, released)) AS last_released
+    toUnixTimestamp(maxIf(begin, (exchange, begin) IN (
+        SELECT exchange, begin FROM cold_releases FINAL
+        WHERE layer = {layer:String} AND released
+    ))) AS last_released
 FROM cold_units FINAL
-LEFT JOIN (SELECT layer, exchange, begin, released FROM cold_releases FINAL) AS releases
-    USING (layer, exchange, begin)
 WHERE layer = {layer:String}
 GROUP BY day
 ORDER BY day

@@ -26,6 +26,7 @@ from candlewax.cold.unit_table import Day, UnitTable
 from candlewax.cold.units import EPOCH
 from candlewax.cold.warehouse import Warehouse
 from candlewax.cold.warm import WarmTables
+from candlewax.data import DDL
 
 VIEWS: Final[Mapping[str, str]] = {
     "raw.frames": "frames",
@@ -107,7 +108,7 @@ class Views:
 def warm_view(name: str) -> str:
     """Return the statement that makes a view as the DDL files have it: of warm rows only."""
     begin = f"CREATE VIEW IF NOT EXISTS {name} AS"
-    texts = (path.read_text("utf-8") for path in sorted(ddl.FOLDER.glob("*_cold.sql")))
+    texts = (path.read_text("utf-8") for path in sorted(DDL.glob("*_cold.sql")))
     statements = (statement for text in texts for statement in ddl.split_statements(text))
     (found,) = (one[one.index(begin) :] for one in statements if begin in one)
     return found.replace(begin, f"CREATE OR REPLACE VIEW {name} AS")

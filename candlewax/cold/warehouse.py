@@ -24,7 +24,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from candlewax.cold import parquet_files, schemas
 from candlewax.cold.layers import LAYERS, Layer
-from candlewax.cold.overwrite import Overwrite
+from candlewax.cold.overwrite import Changes, Overwrite
 from candlewax.cold.parquet_files import ArchiveError
 from candlewax.cold.units import Measure, Unit
 from candlewax.runtime.cold_settings import ColdSettings
@@ -128,7 +128,7 @@ class Warehouse:
         added = [parquet_file_to_data_file(table.io, table.metadata, path) for path in new_paths]
         try:
             with (
-                table.transaction() as transaction,
+                Changes(table) as transaction,
                 Overwrite(transaction, dict(properties)) as overwrite,
             ):
                 for file in old:

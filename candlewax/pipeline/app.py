@@ -49,7 +49,7 @@ from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.http_status import serve_status
-from candlewax.runtime.log_settings import apply_log_settings
+from candlewax.runtime.installation import describe_instruments
 from candlewax.runtime.metrics import MetricsCollector
 from candlewax.runtime.poll_timer import MAX_IDLE_AMONG_WORKERS_S, SOURCE_ACTIVITY
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
@@ -73,7 +73,7 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
         # Before anything is opened: a signal during the start ends the sources at once.
         shutdown.listen()
         settings = load_settings()
-        apply_log_settings(settings.log)
+        configure_logging(settings.log)
         instruments = load_instruments(settings.instruments)
         recovery_store.check(_flow_name(build))
         tune_runtime()
@@ -187,6 +187,9 @@ def _embedded(
     flow = build(components)
     if database.is_embedded:
         release_library_pages()
+    run_console().print(
+        describe_instruments(settings), soft_wrap=True, markup=False, highlight=False
+    )
     report.begin()
     if cross_check:
         cross_check.begin()
@@ -222,9 +225,8 @@ def _behind_broker(
     create_topics(broker, brokers, process.exchanges)
     if kind:
         topic_kind.require_kind(broker, process.exchanges, kind)
-    report = ServiceReport(
-        f"{name}: {', '.join(process.exchanges)} at {broker}", process.counters, shutdown
-    )
+    title = f"{name}: {', '.join(process.exchanges)} at {broker}. {describe_instruments(settings)}"
+    report = ServiceReport(title, process.counters, shutdown)
     number = process.cluster.number
     is_watched = name in {"ohlcv", "tables"}
     cross_check = (

@@ -16,7 +16,6 @@ from candlewax.cold.service import ROUND_S, ColdService, StagedItem, WorkItem, r
 from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.errors import configure_logging, log_failures
 from candlewax.runtime.http_status import serve_status
-from candlewax.runtime.log_settings import apply_log_settings
 from candlewax.runtime.settings import SettingsError
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
@@ -108,7 +107,7 @@ def build_cold_flow(build: Callable[[ColdComponents], Dataflow]) -> Dataflow:
         shutdown = ShutdownSignal()
         shutdown.listen()
         settings = load_settings()
-        apply_log_settings(settings.log)
+        configure_logging(settings.log)
         reach_archive(require_cold(settings))
         open_tables(settings.clickhouse, settings.database, settings.retention).close()
         service = ColdService(settings, shutdown)

@@ -27,15 +27,17 @@ _log: Final = logging.getLogger("candlewax")
 _failures: Final = exit_reasons.failures
 
 
-def configure_logging() -> None:
-    """Log to the standard error by default settings, and end with one sentence at a known failure.
+def configure_logging(settings: LogSettings | None = None) -> None:
+    """Log to the standard error, and end the process with one sentence for a known failure.
+
+    A start first logs by default settings, and again by its own once these are read.
 
     Stacks of known failures are logged at debug level: with `python -X dev`, or
     PYTHONDEVMODE=1.
     """
     exit_reasons.install_hooks()
     logging.basicConfig(level=logging.INFO)
-    apply_log_settings(LogSettings())
+    apply_log_settings(settings or LogSettings())
     if not sys.flags.dev_mode:
         # The engine's own stack adds nothing.
         os.environ["RUST_BACKTRACE"] = "0"

@@ -232,7 +232,7 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "DATABASE": ("market", _parse_database),
     "EXCHANGES": ("", _parse_exchanges),
     "SHARDS": ("", _parse_shards),
-    "INSTRUMENTS": ("instruments.toml", _parse_instruments),
+    "INSTRUMENTS": ("", _parse_instruments),
     "SCHEMA_REGISTRY": ("", parse_registry_url),
     "METRICS_PORT": ("", _parse_port),
     "METRICS_ADDRESS": ("127.0.0.1", _parse_address),

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from dotenv.parser import parse_stream
 
-from candlewax.data import SAMPLE
+from candlewax.data import INSTRUMENTS, SAMPLE
 from candlewax.exchanges import EXCHANGES
 from candlewax.runtime.cold_settings import NAMES as COLD_NAMES
 from candlewax.runtime.cold_settings import ColdSettings, read_cold_settings
@@ -193,6 +193,7 @@ def _build_settings(values: dict[str, Any], properties: dict[str, str]) -> Setti
     for kind in ("url", "rest_url"):
         urls = {exchange: values[f"{exchange}_{kind}"] for exchange in EXCHANGES}
         values[f"{kind}s"] = {exchange: url for exchange, url in urls.items() if url}
+    values["instruments"] = values["instruments"] or _find_instruments()
     values["is_placed"] = values["clickhouse"] is not None
     if not values["is_placed"]:
         values["clickhouse"], values["database"] = recall_database(values["database"])
@@ -201,6 +202,13 @@ def _build_settings(values: dict[str, Any], properties: dict[str, str]) -> Setti
     values["log"] = LogSettings(values["log_level"], values["log_format"])
     names = Settings.__dataclass_fields__
     return Settings(**{name: value for name, value in values.items() if name in names})
+
+
+def _find_instruments() -> Path:
+    """Return the instruments file of the working directory; the bundled one if it has none."""
+    own = Path(INSTRUMENTS.name)
+    # Also a directory or a link to nothing: reading it gives an error instead of other markets.
+    return own if os.path.lexists(own) else INSTRUMENTS
 
 
 def _make_absolute(values: dict[str, Any]) -> None:

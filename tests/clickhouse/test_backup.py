@@ -15,8 +15,8 @@ from candlewax.clickhouse.backup import (
     restore_backup,
 )
 from candlewax.clickhouse.client import Database, connect, open_tables
-from candlewax.clickhouse.ddl import FOLDER
 from candlewax.clickhouse.retention import apply_retention, read_keep
+from candlewax.data import DDL
 from candlewax.runtime.keep_settings import Retention, parse_keep
 from candlewax.runtime.setting_parsers import Server
 from candlewax.verification.verify import check_totals, verify
@@ -209,7 +209,7 @@ def test_backup_of_a_newer_program_is_refused(
     played: Database, engine: Database, engine_path: Path, tmp_path: Path, restored_name: str
 ) -> None:
     """And nothing of it stays."""
-    newer = max(int(path.name[:4]) for path in (FOLDER / "migrations").iterdir()) + 1
+    newer = max(int(path.name[:4]) for path in (DDL / "migrations").iterdir()) + 1
     played.command(
         "CREATE OR REPLACE VIEW schema_version AS SELECT '' AS statements, '' AS tables, "
         f"{newer} AS version, '9.8.7' AS program"

@@ -13,13 +13,14 @@ from clickhouse_connect.driver.client import Client
 from candlewax import __version__
 from candlewax.clickhouse import ddl
 from candlewax.clickhouse.client import Database, DatabaseError, connect, open_tables
+from candlewax.data import DDL
 from candlewax.runtime.keep_settings import Retention
 from candlewax.verification.verify import verify
 from tests.support import cold_tables
 from tests.support.databases import Databases
 
 SCHEMAS: Final = Path(__file__).parent / "schemas"
-MIGRATIONS: Final = sorted((ddl.FOLDER / "migrations").glob("*.sql"))
+MIGRATIONS: Final = sorted((DDL / "migrations").glob("*.sql"))
 LAST: Final = int(MIGRATIONS[-1].name[:4])
 
 Old = Callable[[str], Database]
@@ -184,7 +185,7 @@ def test_migration_that_was_cut_off_goes_on_at_the_next_start(
     database = old("first")
     columns = stored_columns(database)
     before = contents(database, columns)
-    tables = sum(1 for path in ddl.FOLDER.glob("*.sql") for _ in created_tables(path))
+    tables = sum(1 for path in DDL.glob("*.sql") for _ in created_tables(path))
     altering = sum(len(list(ddl.split_statements(path.read_text("utf-8")))) for path in MIGRATIONS)
     for statements in [0, 3, *range(tables, tables + altering + 1), tables + altering + 20]:
         with pytest.raises(KilledError):

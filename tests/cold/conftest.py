@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from candlewax.clickhouse.client import Database
 from candlewax.cold.tier import ColdTier
-from tests.support import cold_release, cold_tables
+from tests.support import cold_release
+from tests.support.cold import kept as kept_archives
 from tests.support.cold.fixtures import object_store, place, postgres, rest_catalog
 from tests.support.databases import Databases
 
@@ -22,38 +22,56 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
 
 
-@pytest.fixture
-def tier(tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ColdTier]:
-    """Archive in a directory, beside empty tables."""
-    # The embedded engine reads local Iceberg tables only below the working directory.
-    monkeypatch.chdir(tmp_path)
-    with closing(cold_tables.open_local(tmp_path / "cold", tables)) as opened:
+@pytest.fixture(scope="session")
+def kept(
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[kept_archives.KeptArchives]:
+    """Archives of which each test gets a copy."""
+    with closing(
+        kept_archives.KeptArchives(databases, tmp_path_factory.mktemp("archives"))
+    ) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def played(databases: Databases) -> Iterator[Database]:
+def played(databases: Databases, kept: kept_archives.KeptArchives) -> Iterator[Database]:
     """Database with the trades of two hours, for tests that add none."""
     with databases.one() as opened:
-        cold_tables.play(opened)
+        kept.fill(opened, kept_archives.PLAYED)
         yield opened
 
 
 @pytest.fixture
-def filled_tier(
-    played: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[ColdTier]:
+def tier(kept: kept_archives.KeptArchives, tables: Database) -> Iterator[ColdTier]:
+    """Archive in a directory, beside empty tables."""
+    with kept.open(kept_archives.EMPTY, tables) as opened:
+        yield opened
+
+
+@pytest.fixture
+def filled_tier(kept: kept_archives.KeptArchives, tables: Database) -> Iterator[ColdTier]:
     """Empty archive beside the trades of two hours."""
-    monkeypatch.chdir(tmp_path)
-    for table in ("cold_units", "cold_releases", "cold_marks"):
-        played.command(f"TRUNCATE TABLE {table} SYNC")
-    with closing(cold_tables.open_local(tmp_path / "cold", played)) as opened:
+    with kept.open(kept_archives.PLAYED, tables) as opened:
         yield opened
 
 
 @pytest.fixture
-def archived(tier: ColdTier) -> Iterator[ColdTier]:
+def traded(kept: kept_archives.KeptArchives, tables: Database) -> Iterator[ColdTier]:
+    """Two hours of trades, of which the silver ones are offloaded."""
+    with kept.open(kept_archives.TRADED, tables) as opened:
+        yield opened
+
+
+@pytest.fixture
+def offloaded(kept: kept_archives.KeptArchives, tables: Database) -> Iterator[ColdTier]:
+    """Two hours of trades, of which all layers are offloaded."""
+    with kept.open(kept_archives.OFFLOADED, tables) as opened:
+        yield opened
+
+
+@pytest.fixture
+def archived(offloaded: ColdTier) -> Iterator[ColdTier]:
     """Two hours of trades, offloaded and sealed."""
-    cold_release.archive(tier)
-    yield tier
-    cold_release.make_warm(tier.database)
+    cold_release.seal(offloaded)
+    yield offloaded
+    cold_release.make_warm(offloaded.database)

@@ -11,11 +11,11 @@ from candlewax.cold.tier import ColdTier, open_tier
 from tests.support import cold_tables
 
 
-def test_empty_archive_and_lost_catalog_are_told_apart(tier: ColdTier, tmp_path: Path) -> None:
+def test_empty_archive_and_lost_catalog_are_told_apart(tier: ColdTier) -> None:
     require_tables(tier)
-    (tmp_path / "cold" / "catalog.db").unlink()
+    Path("cold/catalog.db").unlink()
     for name, told in (("cold", "cold recover registers"), ("new", "the archive is empty")):
-        other = open_tier(cold_tables.local_settings(tmp_path / name), tier.database)
+        other = open_tier(cold_tables.local_settings(Path.cwd() / name), tier.database)
         with pytest.raises(ArchiveError, match=told):
             require_tables(other)
 

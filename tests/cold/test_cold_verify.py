@@ -13,6 +13,8 @@ from candlewax.cold.verify import verify
 from tests.support import cold_release
 from tests.support.cold_tables import hour
 
+SILVER = LAYERS["silver.trades"]
+
 
 def by_trade(rows: tuple[Mapping[str, Any], ...]) -> dict[str, tuple[str, Mapping[str, Any]]]:
     return {row["key"]["trade_id"]: (row["problem"], row["fields"]) for row in rows}
@@ -42,7 +44,7 @@ def test_missing_surplus_and_changed_trades_are_named(archived: ColdTier) -> Non
         "ALTER TABLE silver_trades DELETE WHERE trade_id = '125' SETTINGS mutations_sync = 2"
     )
     for deep in (False, True):
-        found = verify(archived, deep=deep)
+        found = verify(archived, deep=deep, layers=[SILVER])
         assert found.differing == (
             str(hour("silver.trades", "binance")), str(hour("silver.trades", "binance", 1)),
         )  # fmt: skip
@@ -62,8 +64,8 @@ def test_late_trade_is_pending_until_the_next_round(archived: ColdTier) -> None:
 
 def test_deep_verification_names_an_unreadable_file(archived: ColdTier) -> None:
     cold_release.spoil(archived, hour("silver.trades", "kraken"))
-    assert verify(archived).is_same
-    found = verify(archived, deep=True)
+    assert verify(archived, layers=[SILVER]).is_same
+    found = verify(archived, deep=True, layers=[SILVER])
     assert not found.is_same
     (error,) = found.unreadable
     assert "/exchange=kraken/20250615T10-" in error
@@ -74,20 +76,19 @@ def test_unit_that_cannot_be_read_back_is_written_again(archived: ColdTier) -> N
     unit = hour("silver.trades", "kraken")
     states = archived.unit_table.states
     cold_release.spoil(archived, unit)
-    assert archived.offloader.run_round(every_unit=True).offloaded == 0
-    assert verify(archived, deep=True).unreadable
+    assert archived.offloader.run_round(every_unit=True, layers=[SILVER]).offloaded == 0
+    assert verify(archived, deep=True, layers=[SILVER]).unreadable
     assert {one.unit for one in states().values() if one.state == COMMITTED} == {unit}
-    done = archived.offloader.run_round(every_unit=True)
+    done = archived.offloader.run_round(every_unit=True, layers=[SILVER])
     assert (done.offloaded, done.errors) == (1, ())
     assert states()[unit].state == VERIFIED
-    assert verify(archived, deep=True).is_same
+    assert verify(archived, deep=True, layers=[SILVER]).is_same
 
 
 def test_released_unit_that_cannot_be_read_back_is_named_each_time(archived: ColdTier) -> None:
     """Nothing warm could replace it, so it stays as it is."""
-    layer = LAYERS["silver.trades"]
-    Releaser(archived).run_layer(layer, cold_release.past_keep())
-    unit = hour(layer.name, "kraken")
+    Releaser(archived).run_layer(SILVER, cold_release.past_keep())
+    unit = hour(SILVER.name, "kraken")
     path = cold_release.spoil(archived, unit)
     content = path.read_bytes()
     archived.database.command(
@@ -96,30 +97,29 @@ def test_released_unit_that_cannot_be_read_back_is_named_each_time(archived: Col
         "WHERE t.exchange = 'binance' AND t.trade_id = '101'"
     )
     for _ in range(2):
-        (error,) = archived.offloader.run_round(every_unit=True).errors
+        (error,) = archived.offloader.run_round(every_unit=True, layers=[SILVER]).errors
         assert path.name in error
-        assert verify(archived, deep=True).unreadable
+        assert verify(archived, deep=True, layers=[SILVER]).unreadable
     assert path.read_bytes() == content
-    assert archived.unit_table.states(layer)[unit].released
+    assert archived.unit_table.states(SILVER)[unit].released
 
 
 def test_released_unit_that_the_archive_lost_is_named(archived: ColdTier) -> None:
     """Its rows are nowhere; a late trade must not pass for all of it."""
-    layer = LAYERS["silver.trades"]
-    Releaser(archived).run_layer(layer, cold_release.past_keep())
-    unit = hour(layer.name, "binance")
-    table = archived.warehouse.load(layer)
-    (path,) = archived.unit_table.states(layer)[unit].files
+    Releaser(archived).run_layer(SILVER, cold_release.past_keep())
+    unit = hour(SILVER.name, "binance")
+    table = archived.warehouse.load(SILVER)
+    (path,) = archived.unit_table.states(SILVER)[unit].files
     lost = [one for one in archived.warehouse.data_files(table) if one.file_path.endswith(path)]
     archived.warehouse.swap(table, lost, [], {})
     for deep in (False, True):
-        assert verify(archived, deep=deep).differing == (str(unit),)
+        assert verify(archived, deep=deep, layers=[SILVER]).differing == (str(unit),)
     archived.database.command(
         "INSERT INTO silver_trades SELECT * REPLACE (t.timestamp - 3600 AS timestamp, "
         "'late' AS trade_id, now64(6) AS inserted_at) FROM trades AS t "
         "WHERE exchange = 'binance' AND t.trade_id = '125'"
     )
-    assert archived.offloader.run_round().errors == (
+    assert archived.offloader.run_round(layers=[SILVER]).errors == (
         f"{unit}: released, and not in the archive any more",
     )
-    assert verify(archived).differing == (str(unit),)
+    assert verify(archived, layers=[SILVER]).differing == (str(unit),)

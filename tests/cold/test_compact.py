@@ -66,23 +66,21 @@ def test_compacted_day_has_a_file_for_each_exchange_and_the_same_content(
     assert merges(filled_tier, layer) == []
 
 
-def test_trades_of_a_compacted_day_are_the_same_to_polars(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    before = scan(filled_tier, "silver.trades")
-    compact(filled_tier, merges(filled_tier))
-    after = scan(filled_tier, "silver.trades")
+def test_trades_of_a_compacted_day_are_the_same_to_polars(traded: ColdTier) -> None:
+    before = scan(traded, "silver.trades")
+    compact(traded, merges(traded))
+    after = scan(traded, "silver.trades")
     assert len(after) == 82
     assert in_order(after).equals(in_order(before))
     assert after["price"].sum() == before["price"].sum()
 
 
-def test_compacted_file_names_its_units_and_is_sorted(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    before = {unit: one.measure for unit, one in filled_tier.unit_table.states(SILVER).items()}
-    compact(filled_tier, merges(filled_tier))
-    table = filled_tier.warehouse.load(SILVER)
+def test_compacted_file_names_its_units_and_is_sorted(traded: ColdTier) -> None:
+    before = {unit: one.measure for unit, one in traded.unit_table.states(SILVER).items()}
+    compact(traded, merges(traded))
+    table = traded.warehouse.load(SILVER)
     named: dict[Any, Measure] = {}
-    for path in files(filled_tier, "silver.trades"):
+    for path in files(traded, "silver.trades"):
         named |= parquet_files.read_units(table.io, f"{table.location()}/{path}")
         rows = pl.read_parquet(f"{table.location()}/{path}".removeprefix("file://"))
         keys = rows.select("symbol", "timestamp", "trade_id").rows()
@@ -90,11 +88,10 @@ def test_compacted_file_names_its_units_and_is_sorted(filled_tier: ColdTier) -> 
     assert named == before
 
 
-def test_compaction_is_one_snapshot_that_says_so(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    before = len(filled_tier.warehouse.load(SILVER).metadata.snapshots)
-    compact(filled_tier, merges(filled_tier))
-    table = filled_tier.warehouse.load(SILVER)
+def test_compaction_is_one_snapshot_that_says_so(traded: ColdTier) -> None:
+    before = len(traded.warehouse.load(SILVER).metadata.snapshots)
+    compact(traded, merges(traded))
+    table = traded.warehouse.load(SILVER)
     assert len(table.metadata.snapshots) == before + 1
     snapshot = table.current_snapshot()
     assert snapshot
@@ -102,24 +99,22 @@ def test_compaction_is_one_snapshot_that_says_so(filled_tier: ColdTier) -> None:
     assert compaction.PROPERTY in snapshot.summary.additional_properties
 
 
-def test_units_of_a_compacted_day_are_verified_in_their_new_file(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    compact(filled_tier, merges(filled_tier))
-    states = filled_tier.unit_table.states(SILVER)
+def test_units_of_a_compacted_day_are_verified_in_their_new_file(traded: ColdTier) -> None:
+    compact(traded, merges(traded))
+    states = traded.unit_table.states(SILVER)
     assert {one.state for one in states.values()} == {VERIFIED}
     assert sorted({path for one in states.values() for path in one.files}) == files(
-        filled_tier, "silver.trades"
+        traded, "silver.trades"
     )
 
 
-def test_released_unit_stays_released(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
+def test_released_unit_stays_released(traded: ColdTier) -> None:
     unit = hour("silver.trades", "binance")
-    state = filled_tier.unit_table.states(SILVER)[unit]
-    filled_tier.unit_table.store([state.advance(RELEASED)])
-    filled_tier.unit_table.store_released([unit], released=True)
-    compact(filled_tier, merges(filled_tier))
-    after = filled_tier.unit_table.states(SILVER)[unit]
+    state = traded.unit_table.states(SILVER)[unit]
+    traded.unit_table.store([state.advance(RELEASED)])
+    traded.unit_table.store_released([unit], released=True)
+    compact(traded, merges(traded))
+    after = traded.unit_table.states(SILVER)[unit]
     assert (after.state, after.released) == (RELEASED, True)
     assert after.files != state.files
 
@@ -134,25 +129,23 @@ def test_released_unit_stays_released(filled_tier: ColdTier) -> None:
     ],
 )
 def test_day_is_compacted_a_day_after_its_end_or_three_with_an_open_gap(
-    filled_tier: ColdTier, after_end: timedelta, is_open: bool, is_due: bool
+    traded: ColdTier, after_end: timedelta, is_open: bool, is_due: bool
 ) -> None:
-    offload(filled_tier, "silver.trades")
     if is_open:
-        filled_tier.database.command(
+        traded.database.command(
             "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, before, "
             f"after) SELECT exchange, 'A/B', 1, 2, 2, '{FIRST_HOUR:%F %T}', '{FIRST_HOUR:%F %T}' "
             "FROM (SELECT DISTINCT exchange FROM silver_trades)"
         )
-    found = find_merges(filled_tier, SILVER, END + after_end)
-    filled_tier.database.command("TRUNCATE TABLE gaps SYNC")
+    found = find_merges(traded, SILVER, END + after_end)
+    traded.database.command("TRUNCATE TABLE gaps SYNC")
     assert bool(found) == is_due
 
 
-def test_day_with_a_unit_that_is_not_verified_is_left(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    state = filled_tier.unit_table.states(SILVER)[hour("silver.trades", "binance")]
-    filled_tier.unit_table.store([state.advance("written")])
-    assert {merge.exchange for merge in merges(filled_tier)} == {"kraken"}
+def test_day_with_a_unit_that_is_not_verified_is_left(traded: ColdTier) -> None:
+    state = traded.unit_table.states(SILVER)[hour("silver.trades", "binance")]
+    traded.unit_table.store([state.advance("written")])
+    assert {merge.exchange for merge in merges(traded)} == {"kraken"}
 
 
 def test_units_are_divided_by_size_in_order_of_time() -> None:
@@ -160,36 +153,34 @@ def test_units_are_divided_by_size_in_order_of_time() -> None:
     assert divide({b: 40, a: 50, c: 30, d: 500}, 100) == ((a, b), (c,), (d,))
 
 
-def test_day_too_large_for_a_file_becomes_several_of_whole_units(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    before = contents(filled_tier, "silver.trades")
-    sizes = [file for merge in merges(filled_tier) for file in merge.old]
+def test_day_too_large_for_a_file_becomes_several_of_whole_units(traded: ColdTier) -> None:
+    before = contents(traded, "silver.trades")
+    sizes = [file for merge in merges(traded) for file in merge.old]
     limit = 2 * max(file.file_size_in_bytes for file in sizes)
-    compact(filled_tier, find_merges(filled_tier, SILVER, LATER, limit))
-    assert len(files(filled_tier, "silver.trades")) == 4
-    assert contents(filled_tier, "silver.trades") == before
-    assert find_merges(filled_tier, SILVER, LATER, 1) == []
+    compact(traded, find_merges(traded, SILVER, LATER, limit))
+    assert len(files(traded, "silver.trades")) == 4
+    assert contents(traded, "silver.trades") == before
+    assert find_merges(traded, SILVER, LATER, 1) == []
 
 
-def test_file_of_several_hours_is_divided_between_new_files(filled_tier: ColdTier) -> None:
+def test_file_of_several_hours_is_divided_between_new_files(traded: ColdTier) -> None:
     """As when an hour was added to a compacted day, and the day became too large for a file."""
-    offload(filled_tier, "silver.trades")
-    before = contents(filled_tier, "silver.trades")
-    (binance, _) = merges(filled_tier)
+    before = contents(traded, "silver.trades")
+    (binance, _) = merges(traded)
     first, second, third = binance.units
     joined = replace(binance, parts=((first, second), (third,)))
-    (done,) = compaction.commit(filled_tier, [compaction.write(filled_tier, joined)])
+    (done,) = compaction.commit(traded, [compaction.write(traded, joined)])
     assert done.merge.exchange == "binance"
-    old = live_files(filled_tier, "binance")
+    old = live_files(traded, "binance")
     divided = replace(joined, old=old, parts=((first,), (second, third)))
-    compaction.commit(filled_tier, [compaction.write(filled_tier, divided)])
+    compaction.commit(traded, [compaction.write(traded, divided)])
     named = [
-        set(parquet_files.read_units(filled_tier.warehouse.load(SILVER).io, file.file_path))
-        for file in live_files(filled_tier, "binance")
+        set(parquet_files.read_units(traded.warehouse.load(SILVER).io, file.file_path))
+        for file in live_files(traded, "binance")
     ]
     assert sorted(map(len, named)) == [1, 2]
     assert {first} in named
-    assert contents(filled_tier, "silver.trades") == before
+    assert contents(traded, "silver.trades") == before
 
 
 def test_late_trade_divides_a_compacted_day_and_the_next_compaction_joins_it(
@@ -209,69 +200,64 @@ def test_late_trade_divides_a_compacted_day_and_the_next_compaction_joins_it(
     assert len(scan(tier, "silver.trades")) == 82
 
 
-def test_merge_whose_files_were_replaced_meanwhile_is_left(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    written = [compaction.write(filled_tier, merge) for merge in merges(filled_tier)]
+def test_merge_whose_files_were_replaced_meanwhile_is_left(traded: ColdTier) -> None:
+    written = [compaction.write(traded, merge) for merge in merges(traded)]
     # Another process compacts the same day first.
-    compact(filled_tier, merges(filled_tier)[:1])
-    done = compaction.commit(filled_tier, written)
+    compact(traded, merges(traded)[:1])
+    done = compaction.commit(traded, written)
     assert [one.merge.exchange for one in done] == ["kraken"]
-    assert len(files(filled_tier, "silver.trades")) == 2
-    assert len(scan(filled_tier, "silver.trades")) == 82
+    assert len(files(traded, "silver.trades")) == 2
+    assert len(scan(traded, "silver.trades")) == 82
 
 
 def test_commit_to_other_files_of_the_table_does_not_disturb_a_merge(
-    filled_tier: ColdTier,
+    traded: ColdTier,
 ) -> None:
-    offload(filled_tier, "silver.trades")
-    binance, kraken = (compaction.write(filled_tier, merge) for merge in merges(filled_tier))
-    assert len(compaction.commit(filled_tier, [kraken])) == 1
-    assert len(compaction.commit(filled_tier, [binance])) == 1
-    assert len(scan(filled_tier, "silver.trades")) == 82
+    binance, kraken = (compaction.write(traded, merge) for merge in merges(traded))
+    assert len(compaction.commit(traded, [kraken])) == 1
+    assert len(compaction.commit(traded, [binance])) == 1
+    assert len(scan(traded, "silver.trades")) == 82
 
 
 def test_commit_of_unknown_outcome_that_took_place_counts(
-    filled_tier: ColdTier, monkeypatch: pytest.MonkeyPatch
+    traded: ColdTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offload(filled_tier, "silver.trades")
-    swap = filled_tier.warehouse.swap
+    swap = traded.warehouse.swap
 
     def swap_unheard(*arguments: Any) -> None:
         swap(*arguments)
         raise ConflictError("the connection broke")
 
-    monkeypatch.setattr(type(filled_tier.warehouse), "swap", staticmethod(swap_unheard))
-    outcome = compact(filled_tier, merges(filled_tier))
+    monkeypatch.setattr(type(traded.warehouse), "swap", staticmethod(swap_unheard))
+    outcome = compact(traded, merges(traded))
     assert (len(outcome.done), outcome.left, outcome.errors) == (2, 0, [])
-    assert len(scan(filled_tier, "silver.trades")) == 82
+    assert len(scan(traded, "silver.trades")) == 82
 
 
 def test_row_lost_in_writing_is_found_before_the_commit(
-    filled_tier: ColdTier, monkeypatch: pytest.MonkeyPatch
+    traded: ColdTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offload(filled_tier, "silver.trades")
-    before = filled_tier.warehouse.load(SILVER).metadata_location
+    before = traded.warehouse.load(SILVER).metadata_location
     monkeypatch.setattr(
         compaction,
         "read_in_order",
         lambda *names: (batch.slice(1) for batch in read_in_order(*names)),
     )
-    outcome = compact(filled_tier, merges(filled_tier))
+    outcome = compact(traded, merges(traded))
     assert len(outcome.errors) == 2
     assert "not as the files before it" in outcome.errors[0]
-    assert filled_tier.warehouse.load(SILVER).metadata_location == before
+    assert traded.warehouse.load(SILVER).metadata_location == before
 
 
-def test_corrupted_page_stops_the_compaction_of_its_day_only(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    state = filled_tier.unit_table.states(SILVER)[hour("silver.trades", "binance")]
-    location = filled_tier.warehouse.load(SILVER).location().removeprefix("file://")
+def test_corrupted_page_stops_the_compaction_of_its_day_only(traded: ColdTier) -> None:
+    state = traded.unit_table.states(SILVER)[hour("silver.trades", "binance")]
+    location = traded.warehouse.load(SILVER).location().removeprefix("file://")
     path = Path(location) / state.files[0]
     chunk = pq.read_metadata(path).row_group(0).column(0)
     content = bytearray(path.read_bytes())
     content[chunk.file_offset + chunk.total_compressed_size - 2] ^= 0xFF
     path.write_bytes(content)
-    outcome = compact(filled_tier, merges(filled_tier))
+    outcome = compact(traded, merges(traded))
     assert [one.merge.exchange for one in outcome.done] == ["kraken"]
     assert len(outcome.errors) == 1
     assert "silver.trades binance" in outcome.errors[0]

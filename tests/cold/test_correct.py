@@ -44,99 +44,93 @@ def set_state(tier: ColdTier, **changes: Any) -> None:
 
 
 def test_compaction_that_ended_after_its_commit_is_remembered_by_the_next_maintenance(
-    filled_tier: ColdTier, monkeypatch: pytest.MonkeyPatch
+    traded: ColdTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offload(filled_tier, "silver.trades")
-    make_manifest(filled_tier, LATER)
-    before = states(filled_tier)
+    make_manifest(traded, LATER)
+    before = states(traded)
 
     def end(*_: object) -> NoReturn:
         raise KilledError
 
-    found = find_merges(filled_tier, SILVER, COMPACTED)
+    found = find_merges(traded, SILVER, COMPACTED)
     with monkeypatch.context() as patch:
         patch.setattr(UnitTable, "store", end)
         with pytest.raises(KilledError):
-            compact(filled_tier, found)
-    assert len(files(filled_tier, "silver.trades")) == 2
-    assert states(filled_tier) == before
-    report = maintain(filled_tier, LATER, layers=[SILVER])
+            compact(traded, found)
+    assert len(files(traded, "silver.trades")) == 2
+    assert states(traded) == before
+    report = maintain(traded, LATER, layers=[SILVER])
     assert (report.corrected, report.errors) == (6, ())
-    after = states(filled_tier)
+    after = states(traded)
     assert sorted({path for one in after.values() for path in one.files}) == files(
-        filled_tier, "silver.trades"
+        traded, "silver.trades"
     )
     assert {one.state for one in after.values()} == {VERIFIED}
     assert {unit: one.measured_at for unit, one in after.items()} == {
         unit: one.measured_at for unit, one in before.items()
     }
     # So the new files are sealed.
-    made = make_manifest(filled_tier, LATER + DAY)
+    made = make_manifest(traded, LATER + DAY)
     assert made
     assert (made.units, made.files) == (6, 2)
-    assert {one.state for one in states(filled_tier).values()} == {SEALED}
+    assert {one.state for one in states(traded).values()} == {SEALED}
 
 
 @pytest.mark.parametrize("state", [WRITTEN, COMMITTED])
 def test_unit_that_was_committed_and_not_read_back_is_read_back(
-    filled_tier: ColdTier, state: str
+    traded: ColdTier, state: str
 ) -> None:
-    offload(filled_tier, "silver.trades")
-    measure = states(filled_tier)[UNIT].measure
-    set_state(filled_tier, state=state, files=())
-    report = maintain(filled_tier, LATER, layers=[SILVER])
+    measure = states(traded)[UNIT].measure
+    set_state(traded, state=state, files=())
+    report = maintain(traded, LATER, layers=[SILVER])
     assert report.corrected == 1
-    after = states(filled_tier)[UNIT]
+    after = states(traded)[UNIT]
     assert (after.state, after.measure) == (VERIFIED, measure)
     # What was measured then is not known, so the offload looks at it again.
     assert after.measured_at == EPOCH
-    assert UNIT in due_units(filled_tier, "silver.trades")
+    assert UNIT in due_units(traded, "silver.trades")
 
 
-def test_unit_under_way_is_left_alone(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    set_state(filled_tier, state=WRITTEN)
-    measured_at = states(filled_tier)[UNIT].measured_at
-    assert find_outdated(filled_tier, SILVER, measured_at + timedelta(hours=1)) == []
-    (found,) = find_outdated(filled_tier, SILVER, measured_at + timedelta(hours=2))
+def test_unit_under_way_is_left_alone(traded: ColdTier) -> None:
+    set_state(traded, state=WRITTEN)
+    measured_at = states(traded)[UNIT].measured_at
+    assert find_outdated(traded, SILVER, measured_at + timedelta(hours=1)) == []
+    (found,) = find_outdated(traded, SILVER, measured_at + timedelta(hours=2))
     assert found.unit == UNIT
 
 
-def test_released_unit_stays_released(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    set_state(filled_tier, state=RELEASED, files=("data/gone.parquet",))
-    filled_tier.unit_table.store_released([UNIT], released=True)
-    assert maintain(filled_tier, LATER, layers=[SILVER]).corrected == 1
-    after = states(filled_tier)[UNIT]
+def test_released_unit_stays_released(traded: ColdTier) -> None:
+    set_state(traded, state=RELEASED, files=("data/gone.parquet",))
+    traded.unit_table.store_released([UNIT], released=True)
+    assert maintain(traded, LATER, layers=[SILVER]).corrected == 1
+    after = states(traded)[UNIT]
     assert (after.state, after.released) == (RELEASED, True)
     assert after.files != ("data/gone.parquet",)
 
 
 def test_verified_unit_that_is_in_no_file_is_named_and_not_verified_any_more(
-    filled_tier: ColdTier,
+    traded: ColdTier,
 ) -> None:
-    offload(filled_tier, "silver.trades")
-    table = filled_tier.warehouse.load(SILVER)
-    old = filled_tier.warehouse.data_files(table, [UNIT])
-    filled_tier.warehouse.swap(table, old, [], {})
-    report = maintain(filled_tier, FIRST_HOUR + timedelta(hours=1), layers=[SILVER])
+    table = traded.warehouse.load(SILVER)
+    old = traded.warehouse.data_files(table, [UNIT])
+    traded.warehouse.swap(table, old, [], {})
+    report = maintain(traded, FIRST_HOUR + timedelta(hours=1), layers=[SILVER])
     assert report.errors == ()
-    report = maintain(filled_tier, LATER, layers=[SILVER])
+    report = maintain(traded, LATER, layers=[SILVER])
     assert len(report.errors) == 1
     assert f"{UNIT}: not in the archive as it was once verified" in report.errors[0]
-    assert states(filled_tier)[UNIT].state == WRITTEN
-    assert maintain(filled_tier, LATER, layers=[SILVER]).errors == ()
-    offload(filled_tier, "silver.trades")
-    assert states(filled_tier)[UNIT].state == VERIFIED
-    assert states(filled_tier)[UNIT].measure.rows == 20
+    assert states(traded)[UNIT].state == WRITTEN
+    assert maintain(traded, LATER, layers=[SILVER]).errors == ()
+    offload(traded, "silver.trades")
+    assert states(traded)[UNIT].state == VERIFIED
+    assert states(traded)[UNIT].measure.rows == 20
 
 
-def test_dry_run_corrects_nothing(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    set_state(filled_tier, state=COMMITTED)
-    before = states(filled_tier)
+def test_dry_run_corrects_nothing(traded: ColdTier) -> None:
+    set_state(traded, state=COMMITTED)
+    before = states(traded)
     lines: list[str] = []
-    report = maintain(filled_tier, LATER, dry_run=True, layers=[SILVER], on_progress=lines.append)
+    report = maintain(traded, LATER, dry_run=True, layers=[SILVER], on_progress=lines.append)
     assert report.corrected == 1
     assert f"{UNIT}: remembered as committed, is read back" in lines
-    assert states(filled_tier) == before
+    assert states(traded) == before

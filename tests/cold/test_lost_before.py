@@ -55,26 +55,26 @@ def test_open_candle_of_a_day_is_not_archived_before_it_closes(tier: ColdTier) -
 def test_hour_of_a_quiet_market_is_archived_though_nothing_came_since(tier: ColdTier) -> None:
     """An archive that takes the rows stored in the last hour skips it."""
     cold_tables.play(tier.database, frames_at(10 * 3600 + 60, symbol="ETH/USDT"))
-    first = [item for item in tier.offloader.items() if isinstance(item, tuple) and item]
+    layers = [LAYERS["silver.trades"]]
+    first = list(tier.offloader.items(layers=layers))
     # A day later by the clock, or once another market moves the watermark on.
     cold_tables.play(tier.database, frames_at(13 * 3600, first=2))
-    tier.offloader.run_round()
+    tier.offloader.run_round(layers=layers)
     assert first
     rows = cold(tier, "silver.trades").filter(pl.col("symbol") == "ETH/USDT")
     assert rows["trade_id"].to_list() == ["101"]
 
 
-def test_unit_committed_before_a_crash_is_not_added_again(tier: ColdTier) -> None:
+def test_unit_committed_before_a_crash_is_not_added_again(filled_tier: ColdTier) -> None:
     """An archive that appends after an unknown outcome doubles it."""
-    cold_tables.play(tier.database)
     unit = hour("silver.trades", "binance")
-    staged = tier.writer.stage([unit])
+    staged = filled_tier.writer.stage([unit])
     assert staged.plan is not None
-    tier.writer.commit(staged, staged.plan)
-    tier.database.command("TRUNCATE TABLE cold_units")
-    tier.writer.offload([unit])
-    assert len(cold(tier, "silver.trades")) == 20
-    assert tier.unit_table.states(LAYERS["silver.trades"])[unit].state == VERIFIED
+    filled_tier.writer.commit(staged, staged.plan)
+    filled_tier.database.command("TRUNCATE TABLE cold_units")
+    filled_tier.writer.offload([unit])
+    assert len(cold(filled_tier, "silver.trades")) == 20
+    assert filled_tier.unit_table.states(LAYERS["silver.trades"])[unit].state == VERIFIED
 
 
 def test_fields_that_only_one_exchange_has_are_archived(tier: ColdTier) -> None:
@@ -91,35 +91,31 @@ def test_fields_that_only_one_exchange_has_are_archived(tier: ColdTier) -> None:
     assert dict(row["vendor_data"])["zz"] == "kept"
 
 
-def test_frame_is_archived_byte_for_byte(tier: ColdTier) -> None:
+def test_frame_is_archived_byte_for_byte(offloaded: ColdTier) -> None:
     """Also one that is a dead letter."""
-    frames = cold_tables.two_hours()
-    cold_tables.play(tier.database, frames)
-    tier.offloader.run_round()
-    texts = sorted(frame.text.encode() for frame in frames)
-    assert sorted(cold(tier, "raw.frames")["frame"]) == texts
-    assert cold(tier, "raw.dead_letters")["frame"].to_list() == [b"{not JSON"]
+    texts = sorted(frame.text.encode() for frame in cold_tables.two_hours())
+    assert sorted(cold(offloaded, "raw.frames")["frame"]) == texts
+    assert cold(offloaded, "raw.dead_letters")["frame"].to_list() == [b"{not JSON"]
 
 
-def test_commit_forestalled_by_another_is_planned_again(tier: ColdTier) -> None:
+def test_commit_forestalled_by_another_is_planned_again(filled_tier: ColdTier) -> None:
     """Two who add the same hour at once: the second finds it there."""
-    cold_tables.play(tier.database)
     unit = hour("silver.trades", "binance")
-    mine, other = tier.writer.stage([unit]), tier.writer.stage([unit])
-    tier.writer.complete(other)
-    assert tier.writer.complete(mine) == {}
-    assert len(cold(tier, "silver.trades")) == 20
+    mine, other = filled_tier.writer.stage([unit]), filled_tier.writer.stage([unit])
+    filled_tier.writer.complete(other)
+    assert filled_tier.writer.complete(mine) == {}
+    assert len(cold(filled_tier, "silver.trades")) == 20
 
 
-def test_number_beyond_the_range_of_iceberg_is_refused_by_name(tier: ColdTier) -> None:
+def test_number_beyond_the_range_of_iceberg_is_refused_by_name(filled_tier: ColdTier) -> None:
     """Iceberg has no unsigned numbers: it must not become another one. All other units are cold."""
-    cold_tables.play(tier.database)
-    tier.database.command(
+    filled_tier.database.command(
         "INSERT INTO silver_trades SELECT * REPLACE (toUInt64(9223372036854775808) AS sequence, "
         "'big' AS trade_id) FROM silver_trades WHERE exchange = 'binance' LIMIT 1"
     )
-    result = tier.offloader.run_round()
+    layers = [LAYERS["silver.trades"]]
+    result = filled_tier.offloader.run_round(layers=layers)
     (error,) = result.errors
     assert error.startswith("silver.trades binance 2025-06-15 10:00: a value does not fit")
-    assert cold(tier, "silver.trades").height == 82 - 20
-    assert tier.offloader.run_round().errors == result.errors
+    assert cold(filled_tier, "silver.trades").height == 82 - 20
+    assert filled_tier.offloader.run_round(layers=layers).errors == result.errors

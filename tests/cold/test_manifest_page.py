@@ -33,11 +33,10 @@ def test_example_is_a_manifest() -> None:
     assert [key for key in sorted(keys) if f"`{key}`" not in PAGE] == []
 
 
-def test_example_has_the_keys_of_a_manifest_that_is_made(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    made = make_manifest(filled_tier, SEALED_AT)
+def test_example_has_the_keys_of_a_manifest_that_is_made(traded: ColdTier) -> None:
+    made = make_manifest(traded, SEALED_AT)
     assert made
-    folder = Path(filled_tier.settings.location) / "manifests"
+    folder = Path(traded.settings.location) / "manifests"
     found = json.loads((folder / made.name).read_bytes())
     example = json.loads(block("json"))
     assert found.keys() == example.keys()
@@ -68,13 +67,12 @@ def test_verifier_of_the_page_accepts_an_archive_and_refuses_a_changed_one(
 
 
 @pytest.mark.parametrize("exchange", ["binance", "kraken"])
-def test_hash_of_the_page_is_that_of_the_unit(filled_tier: ColdTier, exchange: str) -> None:
-    offload(filled_tier, "silver.trades")
+def test_hash_of_the_page_is_that_of_the_unit(traded: ColdTier, exchange: str) -> None:
     unit = hour("silver.trades", exchange, 1)
-    state = filled_tier.unit_table.states(LAYERS["silver.trades"])[unit]
-    location = filled_tier.warehouse.load(LAYERS["silver.trades"]).location()
+    state = traded.unit_table.states(LAYERS["silver.trades"])[unit]
+    location = traded.warehouse.load(LAYERS["silver.trades"]).location()
     sql = block("sql").replace("20260227T10-5f0c.parquet", f"{location}/{state.files[0]}")
     sql = sql.replace("file://", "")
     sql = sql.replace("2026-02-27 10:00:00", f"{unit.begin:%F %T}")
     sql = sql.replace("2026-02-27 11:00:00", f"{unit.end:%F %T}")
-    assert filled_tier.database.query(sql)["content"][0] == state.measure.content
+    assert traded.database.query(sql)["content"][0] == state.measure.content

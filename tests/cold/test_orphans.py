@@ -49,9 +49,8 @@ def leave_files(tier: ColdTier) -> set[str]:
     return stored(tier) - before
 
 
-def test_table_that_only_wrote_and_committed_has_no_orphans(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    assert orphans(filled_tier) == set()
+def test_table_that_only_wrote_and_committed_has_no_orphans(traded: ColdTier) -> None:
+    assert orphans(traded) == set()
 
 
 def test_files_of_a_writer_that_ended_before_its_commit_go_after_a_day_and_not_before(
@@ -72,41 +71,38 @@ def test_files_of_a_writer_that_ended_before_its_commit_go_after_a_day_and_not_b
     assert len(scan(filled_tier, "silver.trades")) == 82
 
 
-def test_uncommitted_metadata_file_is_an_orphan(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    metadata = location(filled_tier) / "metadata"
+def test_uncommitted_metadata_file_is_an_orphan(traded: ColdTier) -> None:
+    metadata = location(traded) / "metadata"
     (metadata / "00099-left.metadata.json").write_text("{}", "utf-8")
     (metadata / "left-m0.avro").write_bytes(b"")
-    assert orphans(filled_tier) == {
+    assert orphans(traded) == {
         "metadata/00099-left.metadata.json",
         "metadata/left-m0.avro",
     }
 
 
 def test_data_files_of_an_expired_snapshot_are_orphans_and_not_before(
-    filled_tier: ColdTier,
+    traded: ColdTier,
 ) -> None:
-    offload(filled_tier, "silver.trades")
-    hourly = set(files(filled_tier, "silver.trades"))
-    maintain(filled_tier, FIRST_HOUR + timedelta(days=9), layers=[SILVER])
-    assert len(files(filled_tier, "silver.trades")) == 2
-    assert orphans(filled_tier) == set()
-    expire(filled_tier, SILVER, NOW)
-    found = orphans(filled_tier)
+    hourly = set(files(traded, "silver.trades"))
+    maintain(traded, FIRST_HOUR + timedelta(days=9), layers=[SILVER])
+    assert len(files(traded, "silver.trades")) == 2
+    assert orphans(traded) == set()
+    expire(traded, SILVER, NOW)
+    found = orphans(traded)
     assert found >= hourly
     # Besides data, the manifest and the manifest list of the expired snapshot.
     assert {Path(path).suffix for path in found - hourly} == {".avro"}
-    remove_files(filled_tier, SILVER, find_orphans(filled_tier, SILVER, NOW))
-    assert orphans(filled_tier) == set()
-    assert len(scan(filled_tier, "silver.trades")) == 82
+    remove_files(traded, SILVER, find_orphans(traded, SILVER, NOW))
+    assert orphans(traded) == set()
+    assert len(scan(traded, "silver.trades")) == 82
 
 
-def test_statistics_are_reachable(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    table = filled_tier.warehouse.load(SILVER)
-    path = location(filled_tier) / "metadata" / "some.stats"
+def test_statistics_are_reachable(traded: ColdTier) -> None:
+    table = traded.warehouse.load(SILVER)
+    path = location(traded) / "metadata" / "some.stats"
     path.write_bytes(b"statistics")
-    assert orphans(filled_tier) == {"metadata/some.stats"}
+    assert orphans(traded) == {"metadata/some.stats"}
     snapshot = table.current_snapshot()
     assert snapshot
     with table.update_statistics() as update:
@@ -121,7 +117,7 @@ def test_statistics_are_reachable(filled_tier: ColdTier) -> None:
                 }
             )
         )
-    assert orphans(filled_tier) == set()
+    assert orphans(traded) == set()
 
 
 def test_dry_run_lists_and_removes_nothing(filled_tier: ColdTier) -> None:
@@ -137,27 +133,25 @@ def test_dry_run_lists_and_removes_nothing(filled_tier: ColdTier) -> None:
 
 
 def test_nothing_is_removed_if_no_listed_file_is_reachable(
-    filled_tier: ColdTier, monkeypatch: pytest.MonkeyPatch
+    traded: ColdTier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offload(filled_tier, "silver.trades")
     monkeypatch.setattr(
         "candlewax.cold.maintenance.orphans.reachable_paths", lambda *_: {"/elsewhere"}
     )
     with pytest.raises(ArchiveError, match="none is reachable"):
-        find_orphans(filled_tier, SILVER, NOW)
+        find_orphans(traded, SILVER, NOW)
 
 
-def test_nothing_is_removed_if_a_manifest_cannot_be_read(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    for path in (location(filled_tier) / "metadata").glob("*-m0.avro"):
+def test_nothing_is_removed_if_a_manifest_cannot_be_read(traded: ColdTier) -> None:
+    for path in (location(traded) / "metadata").glob("*-m0.avro"):
         path.write_bytes(b"damaged")
     with pytest.raises(ArchiveError, match="no file is removed"):
-        find_orphans(filled_tier, SILVER, NOW)
-    before = stored(filled_tier)
-    report = maintain(filled_tier, NOW, layers=[SILVER, LAYERS["raw.frames"]])
+        find_orphans(traded, SILVER, NOW)
+    before = stored(traded)
+    report = maintain(traded, NOW, layers=[SILVER, LAYERS["raw.frames"]])
     # Neither correction nor compaction nor the sweep can be done; the other layer has no work.
     assert len(report.errors) == 3
-    assert stored(filled_tier) == before
+    assert stored(traded) == before
 
 
 def test_reports_add_up() -> None:

@@ -6,11 +6,11 @@ from pyiceberg.table import Table
 
 from candlewax.cold import overwrite
 from candlewax.cold.layers import LAYERS
+from candlewax.cold.overwrite import Changes
 from candlewax.cold.tier import ColdTier
 from tests.support.cold_tables import (
     due_units,
     hour,
-    offload,
     scan,
     write_again,
 )
@@ -30,13 +30,21 @@ def live(tier: ColdTier) -> tuple[Table, list[DataFile]]:
     return table, tier.warehouse.data_files(table)
 
 
-def test_replaced_files_leave_no_manifest_behind(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
+def test_metadata_is_derived_once_for_each_change(traded: ColdTier) -> None:
+    changes = Changes(traded.warehouse.load(SILVER))
+    before = changes.table_metadata
+    assert changes.table_metadata is before
+    changes.set_properties(note="new")
+    assert changes.table_metadata.properties["note"] == "new"
+    assert "note" not in before.properties
+
+
+def test_replaced_files_leave_no_manifest_behind(traded: ColdTier) -> None:
     for _ in range(5):
-        write_again(filled_tier, hour("silver.trades", "binance"))
+        write_again(traded, hour("silver.trades", "binance"))
     # The other files, the new one, and the one that this snapshot took out.
-    assert manifests(filled_tier) == 3
-    assert len(scan(filled_tier, "silver.trades")) == 82
+    assert manifests(traded) == 3
+    assert len(scan(traded, "silver.trades")) == 82
 
 
 def test_many_manifests_are_merged_and_name_the_same_files(

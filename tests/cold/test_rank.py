@@ -63,7 +63,7 @@ def test_frame_with_more_new_trades_counts(archived: ColdTier, more: int) -> Non
     after = cold_release.rows(archived.database, "frames")
     assert after.height == before.height
     assert sum(after["trades"]) - sum(before["trades"]) == max(more, 0)
-    cold_release.offload_and_seal(archived)
+    cold_release.offload_and_seal(archived, FRAMES.name)
     assert cold_tables.scan(archived, "raw.frames")["trades"].sum() == after["trades"].sum()
     assert Releaser(archived).run_layer(FRAMES, past_keep()).held == ()
     assert cold_release.rows(archived.database, "frames").equals(after)

@@ -16,17 +16,17 @@ from tests.support.cold_release import all_rows, past_keep
 TRADES = LAYERS["silver.trades"]
 
 
-def without_catalog(tier: ColdTier, folder: Path) -> ColdTier:
+def without_catalog(tier: ColdTier) -> ColdTier:
     """Lose the catalog and the memory of the units."""
     for table in ("cold_units", "cold_releases", "cold_marks"):
         tier.database.command(f"TRUNCATE TABLE {table} SYNC")
-    (folder / "cold" / "catalog.db").unlink()
-    return open_tier(cold_tables.local_settings(folder / "cold"), tier.database)
+    Path("cold/catalog.db").unlink()
+    return open_tier(tier.settings, tier.database)
 
 
-def add_uncommitted(folder: Path) -> None:
+def add_uncommitted() -> None:
     """Write the metadata file of a process that ended before it wrote its snapshot's files."""
-    metadata = folder / "cold/warehouse/silver/trades/metadata"
+    metadata = Path("cold/warehouse/silver/trades/metadata")
     newest = max(metadata.glob("*.metadata.json"))
     content = json.loads(newest.read_text())
     for snapshot in content["snapshots"]:
@@ -40,15 +40,15 @@ def metadata_files(tier: ColdTier) -> dict[str, str]:
     return {name: tier.warehouse.load(layer).metadata_location for name, layer in LAYERS.items()}
 
 
-def test_units_and_catalog_are_the_same_as_before(archived: ColdTier, tmp_path: Path) -> None:
+def test_units_and_catalog_are_the_same_as_before(archived: ColdTier) -> None:
     Releaser(archived).run_layer(TRADES, past_keep())
     before = archived.unit_table.states()
     rows = all_rows(archived.database)
     pins = {
         name: archived.warehouse.load(layer).metadata_location for name, layer in LAYERS.items()
     }
-    add_uncommitted(tmp_path)
-    tier = without_catalog(archived, tmp_path)
+    add_uncommitted()
+    tier = without_catalog(archived)
     assert set(lost_tables(tier)) == set(LAYERS)
     found = recover(tier, is_sealed=lambda unit, _: unit.layer == TRADES.name)
     assert found.unverified == ()
@@ -69,12 +69,12 @@ def test_units_and_catalog_are_the_same_as_before(archived: ColdTier, tmp_path: 
     assert tier.offloader.run_round(every_unit=True).offloaded == 0
 
 
-def test_fresh_database_shows_what_is_in_the_archive(archived: ColdTier, tmp_path: Path) -> None:
+def test_fresh_database_shows_what_is_in_the_archive(archived: ColdTier) -> None:
     rows = all_rows(archived.database)
     closed = cold_release.rows(archived.database, "candles").filter(pl.col("closed")).rows()
     for table in ("bronze_frames", "silver_trades", "ohlcv", "dead_letters", "ohlcv_revisions"):
         archived.database.command(f"TRUNCATE TABLE {table} SYNC")
-    tier = without_catalog(archived, tmp_path)
+    tier = without_catalog(archived)
     assert recover(tier).unverified == ()
     shown = all_rows(tier.database)
     assert shown["trades"] == rows["trades"]
@@ -91,21 +91,19 @@ def test_fresh_database_shows_what_is_in_the_archive(archived: ColdTier, tmp_pat
     assert cold_release.rows(tier.database, "trades").rows() == after
 
 
-def test_spoilt_file_is_named(archived: ColdTier, tmp_path: Path) -> None:
+def test_spoilt_file_is_named(archived: ColdTier) -> None:
     unit = cold_tables.hour(TRADES.name, "kraken")
     cold_release.spoil(archived, unit)
-    tier = without_catalog(archived, tmp_path)
+    tier = without_catalog(archived)
     (error,) = recover(tier).unverified
     assert "/exchange=kraken/20250615T10-" in error
     state = tier.unit_table.states(TRADES)[unit]
     assert (state.state, state.released) == ("committed", True)
 
 
-def test_table_created_anew_beside_its_lost_files_is_replaced(
-    archived: ColdTier, tmp_path: Path
-) -> None:
+def test_table_created_anew_beside_its_lost_files_is_replaced(archived: ColdTier) -> None:
     pin = archived.warehouse.load(TRADES).metadata_location
-    tier = without_catalog(archived, tmp_path)
+    tier = without_catalog(archived)
     tier.warehouse.create_tables()
     assert TRADES.name in recover(tier).registered
     assert tier.warehouse.load(TRADES).metadata_location == pin

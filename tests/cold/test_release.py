@@ -96,7 +96,7 @@ def test_row_that_is_not_cold_holds_its_day(archived: ColdTier) -> None:
     assert held.reason == "silver.trades kraken 2025-06-15 10:00: the archive holds other rows"
     assert warm_count(archived.database, "silver_trades") == 83
     assert all_rows(archived.database) == before
-    cold_release.offload_and_seal(archived)
+    cold_release.offload_and_seal(archived, TRADES.name)
     assert release(archived).held == ()
     assert all_rows(archived.database) == before
 
@@ -146,7 +146,7 @@ def test_trade_that_arrives_after_any_step_is_shown_and_kept(archived: ColdTier)
         assert [row for row in after if row in before] == before
         place = STEPS.index(step)
         assert shown == [before] * place + [after] * (len(shown) - place)
-        cold_release.offload_and_seal(archived)
+        cold_release.offload_and_seal(archived, TRADES.name)
         assert trades(archived) == after
         state = archived.unit_table.states(TRADES)[hour(TRADES.name, "binance")]
         assert state.measure.rows == 20 + number
@@ -155,9 +155,9 @@ def test_trade_that_arrives_after_any_step_is_shown_and_kept(archived: ColdTier)
     assert warm_count(archived.database, "silver_trades") == 0
 
 
-def test_absent_archive_holds_everything(archived: ColdTier, tmp_path: Path) -> None:
+def test_absent_archive_holds_everything(archived: ColdTier) -> None:
     before = cold_release.warm_count(archived.database, "silver_trades")
-    (tmp_path / "cold" / "warehouse").rename(tmp_path / "away")
+    Path("cold/warehouse").rename("away")
     begun = datetime.now(UTC)
     for days in (*range(9), 40):
         done = Releaser(archived).run(begun + timedelta(days=days))
@@ -167,7 +167,7 @@ def test_absent_archive_holds_everything(archived: ColdTier, tmp_path: Path) -> 
     assert all("the archive cannot be read" in one.reason for one in done.held)
     assert done.held_bytes == cold_release.warm_bytes(archived.database)
     assert cold_release.warm_count(archived.database, "silver_trades") == before
-    (tmp_path / "away").rename(tmp_path / "cold" / "warehouse")
+    Path("away").rename("cold/warehouse")
     assert release(archived).held == ()
 
 
@@ -208,7 +208,7 @@ def test_late_frame_of_a_released_hour_keeps_the_bronze_trades_of_the_others(
         "now64(6) AS inserted_at) FROM frames WHERE exchange = 'binance' AND kind = 'trade' "
         "ORDER BY received_at LIMIT 1"
     )
-    cold_release.offload_and_seal(archived)
+    cold_release.offload_and_seal(archived, "raw.frames", bronze.name)
     after = archived.unit_table.states(bronze)[hour(bronze.name, "binance")].measure
     assert (before.rows, after.rows) == (20, 21)
     assert release(archived).held == ()

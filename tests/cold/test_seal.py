@@ -46,19 +46,18 @@ def states(tier: ColdTier) -> set[str]:
 
 
 def test_manifest_names_each_unit_with_its_file_as_it_is_on_the_disk(
-    filled_tier: ColdTier,
+    traded: ColdTier,
 ) -> None:
-    offload(filled_tier, "silver.trades")
-    made = make_manifest(filled_tier, SEALED_AT)
+    made = make_manifest(traded, SEALED_AT)
     assert made
     assert (made.name, made.units, made.files, made.is_signed) == ("2026-03-01.json", 6, 6, False)
-    found = document(filled_tier)
+    found = document(traded)
     of_binance = [unit for unit in found["units"] if unit["exchange"] == "binance"]
     # Two hours of a trade each 3 minutes, and one trade two hours later.
     assert [unit["rows"] for unit in of_binance] == [20, 20, 1]
     assert of_binance[0]["begin"] == f"{FIRST_HOUR:%Y-%m-%dT%H}:00:00Z"
     assert of_binance[1]["begin"] == of_binance[0]["end"]
-    warehouse = Path(filled_tier.settings.warehouse.removeprefix("file://"))
+    warehouse = Path(traded.settings.warehouse.removeprefix("file://"))
     for file in found["files"]:
         content = (warehouse / file["path"]).read_bytes()
         assert file["size"] == len(content)
@@ -67,46 +66,43 @@ def test_manifest_names_each_unit_with_its_file_as_it_is_on_the_disk(
         file["path"] for file in found["files"]
     }
     assert found["previous"] is None
-    table = filled_tier.warehouse.load(SILVER)
+    table = traded.warehouse.load(SILVER)
     snapshot = table.current_snapshot()
     assert snapshot
     assert found["tables"]["silver.trades"]["snapshot"] == str(snapshot.snapshot_id)
     assert (warehouse / found["tables"]["silver.trades"]["metadata"]).is_file()
 
 
-def test_manifest_is_in_canonical_form(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    make_manifest(filled_tier, SEALED_AT)
-    content = (folder(filled_tier) / "2026-03-01.json").read_text("utf-8")
-    found = document(filled_tier)
+def test_manifest_is_in_canonical_form(traded: ColdTier) -> None:
+    make_manifest(traded, SEALED_AT)
+    content = (folder(traded) / "2026-03-01.json").read_text("utf-8")
+    found = document(traded)
     assert content == json.dumps(found, sort_keys=True, separators=(",", ":"))
-    assert [path.name for path in folder(filled_tier).iterdir()] == ["2026-03-01.json"]
+    assert [path.name for path in folder(traded).iterdir()] == ["2026-03-01.json"]
 
 
 def test_sealed_units_are_known_as_sealed_and_a_released_one_stays_released(
-    filled_tier: ColdTier,
+    traded: ColdTier,
 ) -> None:
-    offload(filled_tier, "silver.trades")
     unit = hour("silver.trades", "binance")
-    state = filled_tier.unit_table.states(SILVER)[unit]
-    filled_tier.unit_table.store([state.advance(RELEASED)])
-    filled_tier.unit_table.store_released([unit], released=True)
-    make_manifest(filled_tier, SEALED_AT)
-    after = filled_tier.unit_table.states(SILVER)
+    state = traded.unit_table.states(SILVER)[unit]
+    traded.unit_table.store([state.advance(RELEASED)])
+    traded.unit_table.store_released([unit], released=True)
+    make_manifest(traded, SEALED_AT)
+    after = traded.unit_table.states(SILVER)
     assert (after[unit].state, after[unit].released) == (RELEASED, True)
     assert {one.state for other, one in after.items() if other != unit} == {SEALED}
-    assert len(document(filled_tier)["units"]) == 6
+    assert len(document(traded)["units"]) == 6
 
 
-def test_sealed_units_are_told_by_their_content(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
+def test_sealed_units_are_told_by_their_content(traded: ColdTier) -> None:
     assert not any(
-        sealed_units(filled_tier)(unit, one.measure)
-        for unit, one in filled_tier.unit_table.states(SILVER).items()
+        sealed_units(traded)(unit, one.measure)
+        for unit, one in traded.unit_table.states(SILVER).items()
     )
-    make_manifest(filled_tier, SEALED_AT)
-    is_sealed = sealed_units(filled_tier)
-    state = filled_tier.unit_table.states(SILVER)[hour("silver.trades", "binance")]
+    make_manifest(traded, SEALED_AT)
+    is_sealed = sealed_units(traded)
+    state = traded.unit_table.states(SILVER)[hour("silver.trades", "binance")]
     assert is_sealed(state.unit, state.measure)
     assert not is_sealed(state.unit, state.measure._replace(content="0" * 32))
     assert not is_sealed(hour("silver.trades", "binance", 9), state.measure)
@@ -121,14 +117,13 @@ def test_second_manifest_of_a_day_is_not_made(filled_tier: ColdTier) -> None:
     assert states(filled_tier) == {VERIFIED}
 
 
-def test_manifest_names_the_one_before_and_only_what_is_new(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    make_manifest(filled_tier, SEALED_AT)
-    offload(filled_tier, "raw.dead_letters")
+def test_manifest_names_the_one_before_and_only_what_is_new(traded: ColdTier) -> None:
+    make_manifest(traded, SEALED_AT)
+    offload(traded, "raw.dead_letters")
     # No manifest was made on the day between.
-    make_manifest(filled_tier, SEALED_AT + 2 * DAY)
-    found = document(filled_tier, "2026-03-03.json")
-    first = (folder(filled_tier) / "2026-03-01.json").read_bytes()
+    make_manifest(traded, SEALED_AT + 2 * DAY)
+    found = document(traded, "2026-03-03.json")
+    first = (folder(traded) / "2026-03-01.json").read_bytes()
     assert found["previous"] == {
         "name": "2026-03-01.json",
         "sha256": hashlib.sha256(first).hexdigest(),
@@ -137,47 +132,42 @@ def test_manifest_names_the_one_before_and_only_what_is_new(filled_tier: ColdTie
     assert set(found["tables"]) == {"raw.dead_letters"}
 
 
-def test_compacted_day_is_sealed_again_in_its_new_files(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
-    make_manifest(filled_tier, SEALED_AT)
-    before = {unit["begin"] + unit["exchange"]: unit for unit in document(filled_tier)["units"]}
-    compact(filled_tier, find_merges(filled_tier, SILVER, SEALED_AT))
-    assert states(filled_tier) == {VERIFIED}
-    make_manifest(filled_tier, SEALED_AT + DAY)
-    found = document(filled_tier, "2026-03-02.json")
+def test_compacted_day_is_sealed_again_in_its_new_files(traded: ColdTier) -> None:
+    make_manifest(traded, SEALED_AT)
+    before = {unit["begin"] + unit["exchange"]: unit for unit in document(traded)["units"]}
+    compact(traded, find_merges(traded, SILVER, SEALED_AT))
+    assert states(traded) == {VERIFIED}
+    make_manifest(traded, SEALED_AT + DAY)
+    found = document(traded, "2026-03-02.json")
     assert (len(found["units"]), len(found["files"])) == (6, 2)
     for unit in found["units"]:
         old = before[unit["begin"] + unit["exchange"]]
         assert (unit["rows"], unit["content"]) == (old["rows"], old["content"])
         assert unit["files"] != old["files"]
-    assert states(filled_tier) == {SEALED}
+    assert states(traded) == {SEALED}
 
 
-def test_unit_that_is_not_verified_is_not_sealed(filled_tier: ColdTier) -> None:
-    offload(filled_tier, "silver.trades")
+def test_unit_that_is_not_verified_is_not_sealed(traded: ColdTier) -> None:
     unit = hour("silver.trades", "binance")
-    state = filled_tier.unit_table.states(SILVER)[unit]
-    filled_tier.unit_table.store([state.advance(WRITTEN)])
-    make_manifest(filled_tier, SEALED_AT)
-    assert len(document(filled_tier)["units"]) == 5
-    assert filled_tier.unit_table.states(SILVER)[unit].state == WRITTEN
+    state = traded.unit_table.states(SILVER)[unit]
+    traded.unit_table.store([state.advance(WRITTEN)])
+    make_manifest(traded, SEALED_AT)
+    assert len(document(traded)["units"]) == 5
+    assert traded.unit_table.states(SILVER)[unit].state == WRITTEN
 
 
 def test_states_that_were_not_stored_are_made_good_by_the_next_manifest(
-    filled_tier: ColdTier,
+    traded: ColdTier,
 ) -> None:
-    offload(filled_tier, "silver.trades")
-    verified = list(filled_tier.unit_table.states(SILVER).values())
-    make_manifest(filled_tier, SEALED_AT)
+    verified = list(traded.unit_table.states(SILVER).values())
+    make_manifest(traded, SEALED_AT)
     # As if the process had ended between the manifest and the states.
-    current = filled_tier.unit_table.states(SILVER)
-    filled_tier.unit_table.store(
-        replace(one, version=current[one.unit].version) for one in verified
-    )
-    assert states(filled_tier) == {VERIFIED}
-    make_manifest(filled_tier, SEALED_AT + DAY)
-    assert document(filled_tier, "2026-03-02.json")["units"] == []
-    assert states(filled_tier) == {SEALED}
+    current = traded.unit_table.states(SILVER)
+    traded.unit_table.store(replace(one, version=current[one.unit].version) for one in verified)
+    assert states(traded) == {VERIFIED}
+    make_manifest(traded, SEALED_AT + DAY)
+    assert document(traded, "2026-03-02.json")["units"] == []
+    assert states(traded) == {SEALED}
 
 
 def test_manifest_is_signed_with_the_key_whose_public_part_lies_beside(

@@ -13,21 +13,30 @@ from candlewax.cold.layers import LAYERS
 from candlewax.cold.service import ColdService
 from candlewax.cold.unit_table import SEALED, UnitTable
 from candlewax.cold.units import EPOCH
+from candlewax.cold.views import VIEWS
 from candlewax.pipeline.cold_flow import ArchiveSink, ColdComponents, WorkSource
 from candlewax.runtime.settings import Settings, SettingsError, load
 from dataflows import cold
-from tests.support import cold_release, cold_tables
+from tests.support import cold_release
+from tests.support.cold.kept import PLAYED, KeptArchives
 
 TRADES = "silver.trades"
 
 
 @pytest.fixture
+def few_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the layers that have views: rounds of all take five times as long."""
+    for name in LAYERS.keys() - VIEWS.keys():
+        monkeypatch.delitem(LAYERS, name)
+
+
+@pytest.fixture
 def settings(
-    tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept: KeptArchives, tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Settings]:
     """Settings of an archive beside the trades of two hours."""
     monkeypatch.chdir(tmp_path)
-    cold_tables.play(tables)
+    kept.fill(tables, PLAYED)
     yield load(
         {
             "CANDLEWAX_CLICKHOUSE": str(tables.folder),
@@ -50,6 +59,7 @@ def test_first_round_offloads_seals_and_counts(settings: Settings, tables: Datab
     assert [path.suffix for path in Path("cold/manifests").iterdir()] == [".json"]
 
 
+@pytest.mark.usefixtures("few_layers")
 def test_dataflow_does_the_same(settings: Settings, tables: Database) -> None:
     """It ends when it is asked to, after the round that was begun."""
     rounds = iter([False] * 400)
@@ -66,6 +76,7 @@ def test_dataflow_does_the_same(settings: Settings, tables: Database) -> None:
     assert states(tables) == {SEALED}
 
 
+@pytest.mark.usefixtures("few_layers")
 def test_archive_that_is_away_stops_nothing(
     settings: Settings, tables: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -83,6 +94,7 @@ def test_archive_that_is_away_stops_nothing(
     assert states(tables) == {SEALED}
 
 
+@pytest.mark.usefixtures("few_layers")
 def test_mark_does_not_pass_rows_that_could_not_be_written(
     settings: Settings, tables: Database
 ) -> None:

@@ -269,23 +269,6 @@ def test_clickhouse_configuration_files_have_their_root() -> None:
         assert ET.parse(path).getroot().tag == "clickhouse"  # noqa: S314 - ours
 
 
-def test_image_copies_existing_files_onto_a_pinned_base() -> None:
-    """Exactly the copied files are allowed by .dockerignore."""
-    lines = (ROOT / "Dockerfile").read_text("utf-8").splitlines()
-    bases = {line.split()[1] for line in lines if line.startswith("FROM ")}
-    assert bases == {"python:3.12.15-slim-trixie"}
-    copied = {
-        source
-        for line in lines
-        if line.startswith("COPY ") and "--from" not in line
-        for source in line.split()[1:-1]
-    }
-    assert all((ROOT / source).exists() for source in copied)
-    ignore_lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
-    assert "*" in ignore_lines
-    assert {line[1:] for line in ignore_lines if line.startswith("!")} == copied
-
-
 def test_external_kafka_replaces_the_broker() -> None:
     """No dataflow waits for the broker of compose.yaml, which does not start."""
     for name in set(DATAFLOWS) - COLD:

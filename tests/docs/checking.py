@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from bytewax import run as bytewax_run
 
+from candlewax import __version__
 from candlewax.exchanges import EXCHANGES
 from tests.docs.commands import is_page
 from tests.faults.all import FAULTS
@@ -121,6 +122,19 @@ def _files(words: list[str]) -> str | None:
     return next((f"no such file: {path}" for path in paths if not is_page(path)), None)
 
 
+_WHEEL: Final = rf"(\./)?candlewax-{re.escape(__version__)}-py3-none-any\.whl(\[cold\])?"
+
+
+def _installer(words: list[str]) -> str | None:
+    """Check the files that pip, pipx and uvx are given; tests/install does what they do."""
+    files = [word for word in words if word.endswith((".txt", ".whl", ".whl[cold]"))]
+    wrong = [one for one in files if not re.fullmatch(_WHEEL, one) and not is_page(one)]
+    # Two words are only its name.
+    if len(words) > 2 and not files and not any(one.startswith("git+") for one in words):
+        return "names nothing to install"
+    return f"neither our wheel nor a file: {wrong}" if wrong else None
+
+
 CHECKS: Final[dict[str, Callable[[list[str]], str | None]]] = {
     "candlewax": lambda _: None,  # by tests of their own, above
     "grep": lambda _: None,
@@ -131,7 +145,10 @@ CHECKS: Final[dict[str, Callable[[list[str]], str | None]]] = {
     "echo": lambda _: None,  # into curl, which is played
     "make": _make,  # tests of their own play what targets run
     "mkdir": lambda _: None,
+    "pip": _installer,
+    "pipx": _installer,
     "promtool": _files,  # tests/deploy/test_alerts.py runs it
     "python": _python,
+    "uvx": _installer,
 }
 """How commands are checked that cannot all be run here."""

@@ -18,7 +18,7 @@ PAGES: Final = [
 PROGRAMS: Final = frozenset(
     {
         "candlewax", "cat", "curl", "deploy/run.sh", "docker", "echo", "export", "issues", "make",
-        "mkdir", "promtool", "python", "sh",
+        "mkdir", "pip", "pipx", "promtool", "python", "sh", "uvx",
     }
 )  # fmt: skip
 """First words by which a line is known as a command."""

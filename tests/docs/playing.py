@@ -2,6 +2,7 @@
 page's port, and behind a server.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -64,8 +65,9 @@ def shell(text: str, folder: Path, port: int) -> Done:
 
 def python(text: str, port: int) -> Done:
     """Run a program with the page's port instead of the usual one."""
+    text = re.sub(r"(port=|127\.0\.0\.1:)8000", rf"\g<1>{port}", text)
     done = subprocess.run(
-        [sys.executable, "-c", text.replace("port=8000", f"port={port}")],
+        [sys.executable, "-c", text],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -87,6 +89,17 @@ def example(path: str, port: int) -> Done:
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def notebook(path: str, port: int) -> Done:
+    """Run the cells of a notebook in order against the page's port, as a program.
+
+    It prints for each of its two results whether it has rows.
+    """
+    cells = json.loads((ROOT / path).read_text("utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    code.append("print(quarters.height > 0, spread.height > 0)")
+    return python("\n".join(code), port)
 
 
 @contextmanager

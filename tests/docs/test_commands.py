@@ -63,6 +63,7 @@ ELSEWHERE: Final = {
 
 PLAYED: Final = {
     "--version": {0}, "sql": {0}, "verify": {0}, "gaps": {0, 1}, "rebuild": {0}, "check": {0},
+    "export": {0},
 }  # fmt: skip
 """Commands that end by themselves and need nothing else, with the statuses they may have."""
 
@@ -98,8 +99,10 @@ def _of(name: str) -> list[Command]:
 
 OURS: Final = [command for command in _of("candlewax") if not _is_synopsis(command)]
 PLAYABLE: Final = [one for one in OURS if len(one.words) > 1 and one.words[1] in PLAYED
-                   and "--exchange-candles" not in one.text]  # fmt: skip
+                   and "--exchange-candles" not in one.text
+                   and one.text != "candlewax export"]  # fmt: skip
 CURLS: Final = [one for one in FOUND.commands if "curl" in one.text and ":8000" in one.text]
+NOTEBOOK: Final = "examples/candles.ipynb"
 EXAMPLES: Final = [one for one in _of("python") if "examples/" in one.text]
 
 
@@ -121,7 +124,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Do
             {(way, " ".join(words)): one for words, one in zip(commands, done, strict=True)}
         )
 
-    keep("embedded", texts, commands(folder, texts))
+    keep("embedded", texts, commands(folder, [_into(folder, words) for words in texts]))
     with playing.page(folder) as port:
         for one in CURLS:
             found["page", one.text] = playing.shell(one.text, folder, port)
@@ -129,6 +132,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Do
             found["page", one.text] = playing.python(one.text, port)
         for one in EXAMPLES:
             found["page", one.text] = playing.example(one.words[1], port)
+        found["page", NOTEBOOK] = playing.notebook(NOTEBOOK, port)
     with playing.server(folder) as dsn:
         for text in sql:
             found["http", text] = playing.http(dsn, text)
@@ -137,6 +141,11 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Do
         )
         keep("server", behind, commands(folder, behind, CANDLEWAX_CLICKHOUSE=dsn))
     return found
+
+
+def _into(folder: Path, words: list[str]) -> list[str]:
+    """Return a command that writes its files into a folder."""
+    return [words[0], str(folder / words[1]), *words[2:]] if words[0] == "export" else words
 
 
 def _each_once(commands: list[list[str]]) -> list[list[str]]:
@@ -185,6 +194,11 @@ def test_statement_runs(statement: Command, played: dict[tuple[str, str], Done])
 def test_page_answers(command: Command, played: dict[tuple[str, str], Done]) -> None:
     """What is asked of port 8000."""
     _check(str(command), "page", played["page", command.text], {0})
+
+
+def test_notebook_runs_and_finds_candles(played: dict[tuple[str, str], Done]) -> None:
+    _check(NOTEBOOK, "page", played["page", NOTEBOOK], {0})
+    assert played["page", NOTEBOOK].said == "True True\n"
 
 
 @pytest.mark.parametrize("command", _of("candlewax"), ids=str)

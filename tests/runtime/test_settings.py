@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.data import SAMPLE
+from candlewax.data import INSTRUMENTS, SAMPLE
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError, load
 
@@ -33,7 +33,7 @@ def test_defaults_need_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         Path("data/sample"),
         "market",
         None,
-        Path("instruments.toml"),
+        INSTRUMENTS,
         is_placed=False,
     )
     assert loaded.frame_logs == (SAMPLE,)

@@ -15,7 +15,6 @@ from candlewax.cold.layers import LAYERS
 from candlewax.cold.tier import ColdTier
 from candlewax.cold.unit_table import SEALED, VERIFIED
 from candlewax.cold.units import Unit
-from tests.support import cold_tables
 
 VIEWS: Final = ("trades", "frames", "candles")
 
@@ -37,16 +36,11 @@ def seal(tier: ColdTier) -> None:
     tier.unit_table.store(one.advance(SEALED) for one in states if one.state == VERIFIED)
 
 
-def offload_and_seal(tier: ColdTier) -> None:
-    """Offload all units that are due, and mark them as sealed."""
-    assert tier.offloader.run_round().errors == ()
+def offload_and_seal(tier: ColdTier, *names: str) -> None:
+    """Offload the units of some layers, by default of all, that are due. Mark them as sealed."""
+    layers = [LAYERS[name] for name in names or LAYERS]
+    assert tier.offloader.run_round(layers=layers).errors == ()
     seal(tier)
-
-
-def archive(tier: ColdTier) -> None:
-    """Play two hours, offload and seal them."""
-    cold_tables.play(tier.database)
-    offload_and_seal(tier)
 
 
 def rows(database: Database, view: str) -> pl.DataFrame:
@@ -84,7 +78,7 @@ def store_late_trade(database: Database, trade_id: str) -> None:
 def archive_late_trade(tier: ColdTier, trade_id: str = "late") -> None:
     """Store a late trade, offload and seal it."""
     store_late_trade(tier.database, trade_id)
-    offload_and_seal(tier)
+    offload_and_seal(tier, "silver.trades")
 
 
 def warm_bytes(database: Database) -> int:

@@ -69,10 +69,9 @@ def due_units(tier: ColdTier, layer: str) -> list[Unit]:
     """Return all units of a layer that are due, in order of time."""
     return [
         unit
-        for item in tier.offloader.items(every_unit=True)
+        for item in tier.offloader.items(every_unit=True, layers=[LAYERS[layer]])
         if not isinstance(item, EndOfLayer)
         for unit in item
-        if unit.layer == layer
     ]
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 from candlewax.cold.layers import LAYERS, Layer
@@ -109,6 +110,14 @@ class _Order:
     on_progress: Progress
     should_stop: Callable[[], bool]
 
+    @cached_property
+    def pinned(self) -> frozenset[str]:
+        """Metadata files that views name, read once: it takes 40 ms.
+
+        What a view names later is younger than all that expires or is swept.
+        """
+        return pinned_names(self.tier.database)
+
 
 _Step = Callable[[_Order, Layer], MaintenanceReport]
 
@@ -146,18 +155,17 @@ def _compact(order: _Order, layer: Layer) -> MaintenanceReport:
 
 
 def _expire(order: _Order, layer: Layer) -> MaintenanceReport:
-    pinned = pinned_names(order.tier.database)
-    found = expired_snapshots(order.tier.warehouse.load(layer), order.now, pinned)
+    found = expired_snapshots(order.tier.warehouse.load(layer), order.now, order.pinned)
     if not found:
         return MaintenanceReport()
     order.on_progress(f"{layer.name}: {len(found)} snapshots expire")
-    return MaintenanceReport(
-        snapshots=len(found) if order.dry_run else expire(order.tier, layer, order.now, pinned)
-    )
+    if order.dry_run:
+        return MaintenanceReport(snapshots=len(found))
+    return MaintenanceReport(snapshots=expire(order.tier, layer, order.now, order.pinned))
 
 
 def _sweep(order: _Order, layer: Layer) -> MaintenanceReport:
-    orphans = find_orphans(order.tier, layer, order.now, pinned_names(order.tier.database))
+    orphans = find_orphans(order.tier, layer, order.now, order.pinned)
     for orphan in orphans:
         order.on_progress(
             f"{orphan.path}: orphan of {orphan.size:,} bytes, {orphan.modified:%F %H:%M}"

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from candlewax.core.schema import KIND_CONTROL, KIND_DEAD
+from candlewax.runtime import installation
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.exit_reasons import explain_output_error
 from candlewax.verification.verify import Verification
@@ -28,10 +29,10 @@ _LINE_S: Final = 5.0
 _log: Final = logging.getLogger("candlewax")
 
 NEXT_COMMANDS: Final = (
-    (".venv/bin/candlewax sql 'SELECT * FROM ohlcv_1h LIMIT 5'", "query candles"),
-    (".venv/bin/candlewax sql 'SELECT * FROM dead_letters'", "unreadable data, with reasons"),
-    (".venv/bin/candlewax verify", "compute every candle again and compare"),
-    ("CANDLEWAX_FEED=log.tsv.gz make run", "replay recorded frames of your own"),
+    ("{candlewax} sql 'SELECT * FROM ohlcv_1h LIMIT 5'", "query candles"),
+    ("{candlewax} sql 'SELECT * FROM dead_letters'", "unreadable data, with reasons"),
+    ("{candlewax} verify", "compute every candle again and compare"),
+    ("CANDLEWAX_FEED=log.tsv.gz {run}", "replay recorded frames of your own"),
 )
 
 
@@ -207,7 +208,9 @@ class Summary:
     def next(self) -> None:
         """Print commands to try next."""
         self._console.print("\n[bold]Try next[/]")
-        for command, description in NEXT_COMMANDS:
+        program, run = installation.command(), installation.dataflow_command("run")
+        for form, description in NEXT_COMMANDS:
+            command = form.format(candlewax=program, run=run)
             self._console.print(f"  {description}\n    [cyan]{command}[/]", highlight=False)
 
     def _print_line(self, subject: str, text: str) -> None:
