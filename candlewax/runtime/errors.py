@@ -32,7 +32,7 @@ def configure_logging(settings: LogSettings | None = None) -> None:
 
     A start first logs by default settings, and again by its own once these are read.
 
-    Stacks of known failures are logged at debug level: with `python -X dev`, or
+    Stacks of known failures are logged at debug level: by CANDLEWAX_LOG_LEVEL, `python -X dev`, or
     PYTHONDEVMODE=1.
     """
     exit_reasons.install_hooks()
