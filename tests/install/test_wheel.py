@@ -16,7 +16,10 @@ from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.slow("builds twice", seconds=8)
 
-BUNDLED = ["instruments.toml", *(f"clickhouse/ddl/{one.name}" for one in data.DDL.iterdir())]
+BUNDLED = [
+    "instruments.toml",
+    *(one.relative_to(ROOT).as_posix() for one in data.DDL.rglob("*") if one.is_file()),
+]
 
 SDIST = "from setuptools import build_meta; import sys; print(build_meta.build_sdist(sys.argv[1]))"
 
