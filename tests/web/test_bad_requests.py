@@ -152,7 +152,7 @@ def paths() -> dict[str, list[dict[str, Any]]]:
     return {
         path: [spec for spec in item["get"]["parameters"] if spec["in"] == "query"]
         for path, item in documented.items()
-        if path != "/"
+        if path.startswith("/api/v1")
     }
 
 
@@ -196,9 +196,13 @@ def test_invalid_value_of_a_parameter_is_refused_by_name(raw: Raw, path: str) ->
 def is_valid(path: str, name: str, value: str) -> bool:
     """Return whether the value is valid, by rules independent of the product."""
     if name in {"from", "to"}:
-        return value in {"0", "1.5", "2147483648"}
-    # Gaps are answered for any symbol.
-    return path.endswith("/gaps") and name == "symbol" and 1 <= len(value) <= 100
+        # The last one is in milliseconds.
+        return value in {"0", "1.5", "2147483648", "253402300800"}
+    if name == "closed":
+        return value in {"true", "0"}
+    # Gaps and tickers are answered for any symbol.
+    is_open = path.endswith(("/gaps", "/tickers"))
+    return is_open and name == "symbol" and 1 <= len(value) <= 100
 
 
 @pytest.mark.parametrize("path", sorted(paths()))

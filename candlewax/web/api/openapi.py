@@ -71,6 +71,26 @@ SCHEMAS: Final[Mapping[str, Any]] = {
             "description": "numbering of the gap, as in `silver_trades`",
         },
     ),
+    "Ticker": _fields(
+        exchange={"type": "string"},
+        symbol={"type": "string"},
+        price={**_AMOUNT, "description": "price of the last trade"},
+        time={**_TIME, "description": "time of the last trade"},
+        window_start={**_TIME, "description": "begin of the 24 hours"},
+        window_end={**_TIME, "description": "end of the newest minute of the exchange"},
+        **dict.fromkeys(("open", "high", "low"), _nullable(_AMOUNT)),
+        change=_nullable({**_AMOUNT, "description": "price less open"}),
+        change_percent=_nullable({**_AMOUNT, "description": "rounded to 4 decimals"}),
+        vwap=_nullable({**_AMOUNT, "description": "rounded to 12 decimals"}),
+        **dict.fromkeys(("volume", "quote_volume"), _AMOUNT),
+        trade_count=_WHOLE,
+        buy_volume={**_AMOUNT, "description": "traded by taker buys"},
+        buy_quote_volume={**_AMOUNT, "description": "traded by taker buys"},
+        first_sequence={**_WHOLE, "description": "sequence of the first trade; 0: not numbered"},
+        last_sequence={**_WHOLE, "description": "sequence of the last trade; 0: not numbered"},
+        missing={**_WHOLE, "description": "missing trades that may belong to the 24 hours"},
+        feed_down_ms={**_WHOLE, "description": "milliseconds of the 24 hours in an outage"},
+    ),
     "Symbol": _fields(
         exchange={"type": "string"},
         symbol={"type": "string"},
@@ -111,9 +131,10 @@ def document(base: str) -> dict[str, Any]:
     """Return the OpenAPI document: all addresses below `base`, and SQL at the root."""
     rows: dict[str, tuple[type[msgspec.Struct], str, str]] = {
         "exchanges": (params.Parameters, "Exchange", "All exchanges"),
-        "symbols": (params.Symbols, "Symbol", "Markets that have candles"),
+        "symbols": (params.SymbolList, "Symbol", "Markets that have candles"),
         "ohlcv/{timeframe}": (params.Candles, "Candle", "Candles of a market"),
         "trades": (params.Trades, "Trade", "Trades of a market, each once"),
+        "tickers": (params.Tickers, "Ticker", "Latest prices and statistics of 24 hours"),
         "gaps": (params.Gaps, "Gap", "Gaps: sequence numbers without a received trade"),
     }
     paths = {
@@ -205,13 +226,14 @@ def _operation(
 
 
 def _parameters(parameters_type: type[msgspec.Struct]) -> list[dict[str, Any]]:
-    (_,), schemas = msgspec.json.schema_components([parameters_type], ref_template="{name}")
-    schema = schemas[parameters_type.__name__]
-    required = schema.get("required", [])
-    return [
-        {"name": name, "in": "query", "required": name in required, "schema": field}
-        for name, field in schema["properties"].items()
-    ]
+    properties, required = params.fields(parameters_type)
+    parameters = []
+    for name, schema in properties.items():
+        about: dict[str, Any] = {"name": name, "in": "query", "required": name in required}
+        if schema.get("type") == "array":
+            about |= {"style": "form", "explode": False}
+        parameters.append({**about, "schema": schema})
+    return parameters
 
 
 def _ref(schema: str) -> dict[str, str]:
