@@ -20,6 +20,8 @@ from candlewax.web import problem
 from candlewax.web.api import formats, params
 from candlewax.web.api.endpoints import Api
 from candlewax.web.api.openapi import document
+from candlewax.web.binance_api.endpoints import BinanceApi
+from candlewax.web.binance_api.routes import routes as binance_routes
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.cache.loader import Loader
 from candlewax.web.candle_reader import CandleReader
@@ -83,6 +85,7 @@ def build_app(
         Route(f"{BASE}/tickers", deliver(api.tickers)),
         Route(f"{BASE}/health", api.health),
         Route(f"{BASE}/stream", api.stream),
+        *binance_routes(BinanceApi(store, markets, reader_of_candles), deliver),
         Route("/openapi.json", deliver(openapi)),
         Route("/ping", sql.ping),
         Route("/", root, methods=["GET", "POST"]),

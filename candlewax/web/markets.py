@@ -135,3 +135,11 @@ def assets(symbol: str) -> tuple[str, str]:
     """Return base and quote of a unified symbol; no quote if the symbol has none."""
     parts = _UNIFIED.fullmatch(symbol)
     return (parts[1], parts[2]) if parts else (symbol, "")
+
+
+def binance_name(symbol: str) -> str:
+    """Return the name of a market as Binance writes it: BTCUSDT, and BTCUSDT_250627 of a future."""
+    parts = _UNIFIED.fullmatch(symbol)
+    if not parts:
+        return symbol
+    return parts[1] + parts[2] + (f"_{parts[4]}" if parts[4] else "")

@@ -4,7 +4,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -26,6 +26,9 @@ class Series(NamedTuple):
     symbol: str
     timeframe: str
 
+
+END_OF_TIME: Final = datetime(2106, 1, 1, tzinfo=UTC)
+"""Bound of the times in the tables, exclusive."""
 
 TURN_S: Final = 1.0
 """Seconds a request waits for a free database connection."""
@@ -175,6 +178,20 @@ class Store:
             return rows.reverse() if last else rows
 
         return self._history.read("trades", read, begin, end, limit, last=last)
+
+    def trades_from(self, market: tuple[str, str], number: int, limit: int) -> pl.DataFrame:
+        """Return the first trades (encode.TRADE) whose sequence is `number` or a greater one.
+
+        The minute candles tell where the numbers begin, as the table is not in their order.
+        """
+        parameters = {"exchange": market[0], "symbol": market[1], "number": number}
+        (begin,) = self.ask(statements.MINUTE_OF, parameters)["begin"]
+
+        def read(source: str, begin: datetime, end: datetime, limit: int) -> pl.DataFrame:
+            sql = trades_sql(source, has_number=True)
+            return self.ask(sql, {**parameters, "begin": begin, "end": end, "limit": limit})
+
+        return self._history.read("trades", read, begin, END_OF_TIME, limit, last=False)
 
     def gaps(
         self, exchanges: Sequence[str], begin: datetime, end: datetime, limit: int,

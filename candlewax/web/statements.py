@@ -40,6 +40,14 @@ WHERE timeframe = '1m' AND minute.window_start >= {earliest:DateTime('UTC')}
 GROUP BY exchange, symbol
 """
 
+MINUTE_OF: Final = """
+SELECT toDateTime64(max(minute.window_start), 6, 'UTC') AS begin
+FROM ohlcv AS minute
+WHERE timeframe = '1m' AND exchange = {exchange:String} AND symbol = {symbol:String}
+    AND minute.first_sequence BETWEEN 1 AND {number:UInt64}
+"""
+"""Start of the last minute that has a trade of a number, or of a lower one; 1970 for none."""
+
 GAPS: Final = """
 SELECT exchange, symbol, first_sequence, last_sequence, any(count) AS count,
     min(missing) AS missing,

@@ -243,7 +243,8 @@ def expectation(schema: Mapping[str, Any]) -> str:
     if schema["type"] == "boolean":
         return "takes true or false"
     if schema["type"] == "integer":
-        return f"takes a whole number from {schema['minimum']} to {schema['maximum']}"
+        most = f" to {schema['maximum']}" if "maximum" in schema else " on"
+        return f"takes a whole number from {schema['minimum']}{most}"
     if schema.get("format") == "date-time":
         return EXPECTED_ANY
     return f"takes text of {schema.get('minLength', 0)} to {schema['maxLength']} characters"
