@@ -95,7 +95,8 @@ class Api:
         edge = links.edge(pages, limit, last=last)
         link = None
         if edge is not None:
-            link = links.next_link(request, links.after_candles(edge, timeframe, last=last))
+            changes = links.after_candles(edge, timeframe, parameters, last=last)
+            link = links.next_link(request, changes)
         if len(pages) > 1:
             pages = [candle_rows.up_to(page, edge, last=last) for page in pages]
         if parameters.order == "desc":

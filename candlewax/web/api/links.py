@@ -10,14 +10,16 @@ from starlette.requests import Request
 
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.runtime.times import parse_time
-from candlewax.web.api.params import EARLIEST, LATEST
+from candlewax.web.api.params import EARLIEST, LATEST, Span
 from candlewax.web.cache.chunks import CandlePage
 from candlewax.web.problem import bad_parameter
 from candlewax.web.queries import Cursor
 
 
-def next_link(request: Request, changes: Mapping[str, str]) -> str:
-    """Return the address of the request with some parameters changed."""
+def next_link(request: Request, changes: Mapping[str, str] | None) -> str | None:
+    """Return the address of the request with some parameters changed; None for no changes."""
+    if changes is None:
+        return None
     parameters = {**request.query_params, **changes}
     return f"{request.url.path}?{urlencode(parameters)}"
 
@@ -34,11 +36,16 @@ def edge(pages: Sequence[CandlePage], limit: int, *, last: bool) -> int | None:
     return max(page.first for page in full) if last else min(page.last for page in full)
 
 
-def after_candles(at: int, timeframe: str, *, last: bool) -> dict[str, str]:
-    """Return the parameter that makes the next page begin, or end, beside a candle."""
+def after_candles(at: int, timeframe: str, span: Span, *, last: bool) -> dict[str, str] | None:
+    """Return the parameter that makes the next page begin, or end, beside a candle.
+
+    Returns None if nothing of the span is left.
+    """
     if last:
-        return {"to": f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"}
-    return {"from": str(at + TIMEFRAMES[timeframe][1] // 1_000_000)}
+        end = datetime.fromtimestamp(at, UTC)
+        return {"to": f"{end:%Y-%m-%dT%H:%M:%SZ}"} if end > span.begin else None
+    begin = at + TIMEFRAMES[timeframe][1] // 1_000_000
+    return {"from": str(begin)} if begin < span.end.timestamp() else None
 
 
 def cursor_text(trade: Mapping[str, Any]) -> str:
