@@ -86,6 +86,7 @@ def build_app(
         Route(f"{BASE}/health", api.health),
         Route(f"{BASE}/stream", api.stream),
         *binance_routes(BinanceApi(store, markets, reader_of_candles), deliver),
+        Route("/docs", _file("docs.html")),
         Route("/openapi.json", deliver(openapi)),
         Route("/ping", sql.ping),
         Route("/", root, methods=["GET", "POST"]),
@@ -113,6 +114,13 @@ def build_app(
         },
         lifespan=lifespan,
     )
+
+
+def _file(name: str) -> Callable[[Request], FileResponse]:
+    def answer(_: Request) -> FileResponse:
+        return FileResponse(STATIC / name, headers={"Cache-Control": "no-cache"})
+
+    return answer
 
 
 async def _framework_error(request: Request, error: Exception) -> Response:

@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 
 from candlewax.clickhouse.client import Database
 from candlewax.web.api.openapi import document
+from candlewax.web.binance_api.queries import BASES
 from tests.support.web_server import MARKET, filled_tables, serving
 
 WILD: Final = (
@@ -156,6 +157,16 @@ def paths() -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def of_binance() -> dict[str, list[dict[str, Any]]]:
+    """The paths in Binance's shape, and the query parameters of each."""
+    documented = document("/api/v1")["paths"]
+    return {
+        path: [spec for spec in item["get"]["parameters"] if spec["in"] == "query"]
+        for path, item in documented.items()
+        if path.startswith("/api/v3")
+    }
+
+
 def with_timeframe(path: str) -> str:
     return path.replace("{timeframe}", "1m")
 
@@ -167,7 +178,8 @@ def required(parameters: list[dict[str, Any]]) -> Mapping[str, str]:
 def test_openapi_document_lists_every_route(raw: Raw) -> None:
     """So the tests of this file cover each of them."""
     routes = {route.path for route in raw.routes if isinstance(route, Route)}
-    assert routes == {*paths(), "/", "/ping", "/openapi.json"}
+    others = {"/ping", "/openapi.json", "/docs", *(f"{base}/{{rest:path}}" for base in BASES)}
+    assert routes == {*document("/api/v1")["paths"], *others}
     assert [route.path for route in raw.routes if isinstance(route, Mount)] == ["/static"]
 
 
@@ -203,6 +215,24 @@ def is_valid(path: str, name: str, value: str) -> bool:
     # Gaps and tickers are answered for any symbol.
     is_open = path.endswith(("/gaps", "/tickers"))
     return is_open and name == "symbol" and 1 <= len(value) <= 100
+
+
+@pytest.mark.parametrize("path", sorted(of_binance()))
+def test_invalid_value_of_an_address_of_binance_is_refused(raw: Raw, path: str) -> None:
+    """In its form; an answer is given only to what may be valid."""
+    address = path.replace("{exchange}", "binance")
+    for name in [*(spec["name"] for spec in of_binance()[path]), "unknown", "ü", "\0"]:
+        for value in WILD:
+            request = {"symbol": "BTCUSDT", "interval": "1m", name: value}
+            taken = {spec["name"] for spec in of_binance()[path]} | {name}
+            request = {key: text for key, text in request.items() if key in taken}
+            reply = raw.ask(f"{address}?{urlencode(request)}".encode())
+            if reply.status != 200:
+                assert_refused(reply, path, name, value)
+                if reply.status != 414:
+                    assert json.loads(reply.body)["code"] < 0
+            else:
+                assert name not in {"unknown", "ü", "\0", "symbol", "interval"}, (name, value)
 
 
 @pytest.mark.parametrize("path", sorted(paths()))

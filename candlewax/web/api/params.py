@@ -6,7 +6,6 @@ The OpenAPI document is built from the same types.
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
@@ -14,7 +13,8 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.runtime.times import EXPECTED_ANY, parse_time_of_any_unit
+from candlewax.runtime.times import parse_time_of_any_unit
+from candlewax.web.api.parameter_schemas import expectation, fields
 from candlewax.web.problem import bad_parameter
 
 MOST_ROWS: Final = 10_000
@@ -24,7 +24,12 @@ MOST_SYMBOLS: Final = 20
 """Markets of one answer."""
 
 Exchange = Annotated[
-    str, Meta(description="id of an exchange", extra_json_schema={"enum": list(EXCHANGES)})
+    str,
+    Meta(
+        description="id of an exchange",
+        examples=["binance"],
+        extra_json_schema={"enum": list(EXCHANGES)},
+    ),
 ]
 Symbol = Annotated[
     str,
@@ -42,21 +47,23 @@ Symbols = Annotated[
         min_length=1,
         max_length=MOST_SYMBOLS,
         description="unified symbols, such as BTC/USDT,ETH/USDT",
-        examples=[["BTC/USDT", "ETH/USDT"]],
+        examples=[["BTC/USDT"], ["BTC/USDT", "ETH/USDT"]],
     ),
 ]
-Timeframe = Literal["1m", "5m", "15m", "30m", "1h", "1d"]
+Timeframe = Annotated[Literal["1m", "5m", "15m", "30m", "1h", "1d"], Meta(examples=["1m"])]
 Time = Annotated[
     datetime,
     Meta(
         tz=True,
         description="ISO 8601 with a zone; a date, in UTC; or seconds, milliseconds or "
         "microseconds since 1970, told apart by their size",
-        examples=["2026-09-15T00:00:00Z", 1789430400, 1789430400000, "2026-09-15"],
+        examples=["2026-09-14T00:00:00Z", 1789344000, 1789344000000, "2026-09-14"],
     ),
 ]
 """`read_time` parses it from text."""
-Limit = Annotated[int, Meta(ge=1, le=MOST_ROWS, description="rows of one answer, at most")]
+Limit = Annotated[
+    int, Meta(ge=1, le=MOST_ROWS, description="rows of one answer, at most", examples=[10])
+]
 Format = Annotated[
     Literal["json", "csv", "parquet", "arrow"],
     Meta(description="takes precedence over the Accept header; json if neither names one"),
@@ -72,6 +79,14 @@ Status = Literal["forming", "complete", "gaps", "partial", "unverified"]
 Statuses = Annotated[
     tuple[Status, ...],
     Meta(min_length=1, max_length=5, description="only candles whose certificate says so"),
+]
+Place = Annotated[
+    str,
+    Meta(
+        max_length=200,
+        description="from the link to a next page",
+        examples=["2026-09-14T12:00:00.000000~28457~28457"],
+    ),
 ]
 State = Literal["open", "repairing", "unrepairable", "repaired"]
 States = Annotated[
@@ -134,7 +149,7 @@ class Trades(Span, frozen=True, kw_only=True):
     symbol: Symbol
     order: Order | UnsetType = UNSET
     limit: Limit = 1000
-    cursor: Annotated[str, Meta(max_length=200)] | UnsetType = UNSET
+    cursor: Place | UnsetType = UNSET
 
     @property
     def is_last(self) -> bool:
@@ -222,32 +237,6 @@ def read_time(name: str, text: str) -> datetime:
         return parse_time_of_any_unit(text)
     except ValueError as error:
         raise bad_parameter(name, str(error)) from None
-
-
-@cache
-def fields(parameters_type: type[Struct]) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    """Return the JSON schema of each parameter, and the names of those that are required."""
-    (_,), schemas = msgspec.json.schema_components([parameters_type], ref_template="{name}")
-    schema = schemas[parameters_type.__name__]
-    return schema["properties"], schema.get("required", [])
-
-
-def expectation(schema: Mapping[str, Any]) -> str:
-    """Return what a parameter takes, as part of a sentence."""
-    if schema.get("type") == "array":
-        items = schema["items"]
-        names = f" of {', '.join(items['enum'])}" if "enum" in items else ""
-        return f"takes 1 to {schema['maxItems']} names{names}, with commas between them"
-    if "enum" in schema:
-        return f"takes one of {', '.join(schema['enum'])}"
-    if schema["type"] == "boolean":
-        return "takes true or false"
-    if schema["type"] == "integer":
-        most = f" to {schema['maximum']}" if "maximum" in schema else " on"
-        return f"takes a whole number from {schema['minimum']}{most}"
-    if schema.get("format") == "date-time":
-        return EXPECTED_ANY
-    return f"takes text of {schema.get('minLength', 0)} to {schema['maxLength']} characters"
 
 
 _LOCATION: Final = re.compile(r" - at `\$\.(\w+)")

@@ -1,5 +1,6 @@
 """Parameters of the addresses in Binance's shape, by Binance's names."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -27,9 +28,17 @@ Names = Annotated[
         examples=['["BTCUSDT","ETHUSDT"]'],
     ),
 ]
-Limit = Annotated[int, Meta(ge=1, description=f"rows, at most {MOST_ROWS}; more counts as that")]
+Limit = Annotated[
+    int, Meta(ge=1, description=f"rows, at most {MOST_ROWS}; more counts as that", examples=[10])
+]
 TradeId = Annotated[
-    int, Meta(ge=0, le=2**63 - 1, description="id of the first trade; needs numbered trades")
+    int,
+    Meta(
+        ge=0,
+        le=2**63 - 1,
+        description="id of the first trade; needs numbered trades",
+        examples=[28457],
+    ),
 ]
 Text = Annotated[str, Meta(max_length=1000, description="ignored")]
 
@@ -91,3 +100,20 @@ class Tickers(Query, frozen=True, kw_only=True):
     symbols: Names | UnsetType = UNSET
     type: Text | UnsetType = UNSET
     symbol_status: Text | UnsetType = UNSET
+
+
+QUERIES: Final[Mapping[str, tuple[type[Query], str]]] = {
+    "klines": (Klines, "Candles"),
+    "aggTrades": (AggTrades, "Trades from an id or a time on"),
+    "trades": (Trades, "Last trades"),
+    "historicalTrades": (HistoricalTrades, "Trades from an id on"),
+    "exchangeInfo": (ExchangeInfo, "Stored markets"),
+    "ticker/24hr": (Tickers, "Statistics of 24 hours"),
+    "ticker/price": (Tickers, "Latest prices"),
+    "time": (Query, "Time of the server"),
+    "ping": (Query, "Empty answer"),
+}
+"""Parameters and summary of each address."""
+
+BASES: Final = ("/api/v3", "/{exchange}/api/v3")
+"""Paths before an address: of the default exchange, and of each."""

@@ -7,26 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from candlewax.web.binance_api import queries
 from candlewax.web.binance_api.endpoints import BinanceApi
 from candlewax.web.binance_api.errors import speak_binance, unsupported
+from candlewax.web.binance_api.queries import BASES, QUERIES
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-BASES: Final = ("/api/v3", "/{exchange}/api/v3")
-
-QUERIES: Final[Mapping[str, tuple[type[queries.Query], str]]] = {
-    "ping": (queries.Query, "Empty answer"),
-    "time": (queries.Query, "Time of the server"),
-    "klines": (queries.Klines, "Candles"),
-    "trades": (queries.Trades, "Last trades"),
-    "historicalTrades": (queries.HistoricalTrades, "Trades from an id on"),
-    "aggTrades": (queries.AggTrades, "Trades from an id or a time on"),
-    "exchangeInfo": (queries.ExchangeInfo, "Stored markets"),
-    "ticker/price": (queries.Tickers, "Latest prices"),
-    "ticker/24hr": (queries.Tickers, "Statistics of 24 hours"),
-}
-"""Parameters and summary of each address."""
 
 
 def routes(api: BinanceApi, deliver: Callable[[Handler], Handler]) -> list[Route]:
