@@ -85,7 +85,7 @@ def build_app(
         Route(f"{BASE}/tickers", deliver(api.tickers)),
         Route(f"{BASE}/health", api.health),
         Route(f"{BASE}/stream", api.stream),
-        *binance_routes(BinanceApi(store, markets, reader_of_candles), deliver),
+        *binance_routes(BinanceApi(store, subscribers, markets, reader_of_candles), deliver),
         Route("/docs", _file("docs.html")),
         Route("/openapi.json", deliver(openapi)),
         Route("/ping", sql.ping),

@@ -13,7 +13,7 @@ from candlewax.web.queries import Series, Store
 from candlewax.web.selection import EVERYTHING, Selection
 from candlewax.web.stream.subscribers import Subscribers
 
-_SPARE: Final = 64
+_SPARE: Final = 32
 """Cached candles to read beyond the limit if not all are selected."""
 
 

@@ -44,7 +44,8 @@ class Markets:
 
         Raises Problem: nothing is stored of it, or the name may mean several.
         """
-        if (exchange, name) in self._subscribers.markets or (exchange, name) in self._stored:
+        market = (exchange, name)
+        if self._subscribers.has_market(market) or market in self._stored:
             return name
         found = self._meant(exchange, name)
         if not found:

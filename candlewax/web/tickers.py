@@ -10,6 +10,11 @@ import polars as pl
 from candlewax.core.rows.amounts import DECIMALS, QUOTE_DECIMALS
 from candlewax.web import statements
 from candlewax.web.queries import Store
+from candlewax.web.stream.subscribers import LastTrade
+
+Market = tuple[str, str]
+
+LastTrades = Mapping[Market, LastTrade]
 
 SPAN: Final = timedelta(hours=24)
 
@@ -28,19 +33,18 @@ SCHEMA: Final[Mapping[str, Any]] = {
 """Columns of the tickers: without any trade in 24 hours all from `open` to `vwap` are null."""
 
 
-def read(store: Store) -> pl.DataFrame:
-    """Return a row for each market (SCHEMA).
+def read(store: Store, last_trades: LastTrades) -> pl.DataFrame:
+    """Return a row for each market (SCHEMA), in order.
 
     The 24 hours end with the newest minute of the exchange that has a trade, forming or not. So
     they do not depend on this machine's clock, and are right for a recording as well.
     """
-    days = store.days()
-    ends = {
-        exchange: _minute_after(newest)
-        for exchange, newest in days.group_by("exchange").agg(pl.col("close_time").max()).rows()
-    }
+    ends: dict[str, datetime] = {}
+    for (exchange, _), last in last_trades.items():
+        ends[exchange] = max(ends.get(exchange, last.time), last.time)
     if not ends:
         return pl.DataFrame(schema=SCHEMA)
+    ends = {exchange: _minute_after(time) for exchange, time in ends.items()}
     begins = [end - SPAN for end in ends.values()]
     sums = store.ask(
         statements.LAST_DAY,
@@ -48,8 +52,8 @@ def read(store: Store) -> pl.DataFrame:
     )
     by_market = {(row["exchange"], row["symbol"]): row for row in sums.iter_rows(named=True)}
     rows = [
-        _ticker(day, by_market.get((day["exchange"], day["symbol"]), {}), ends[day["exchange"]])
-        for day in days.iter_rows(named=True)
+        _ticker(market, last, by_market.get(market, {}), ends[market[0]])
+        for market, last in sorted(last_trades.items())
     ]
     return pl.DataFrame(rows, schema=SCHEMA)
 
@@ -58,11 +62,13 @@ def _minute_after(time: datetime) -> datetime:
     return time.replace(second=0, microsecond=0) + timedelta(minutes=1)
 
 
-def _ticker(day: Mapping[str, Any], sums: Mapping[str, Any], end: datetime) -> dict[str, Any]:
-    price, first = sums.get("close", day["close"]), sums.get("open")
+def _ticker(
+    market: Market, last: LastTrade, sums: Mapping[str, Any], end: datetime
+) -> dict[str, Any]:
+    price, first = sums.get("close", last.price), sums.get("open")
     ticker = {name: sums.get(name, 0 if name in _COUNTS else None) for name in SCHEMA}
-    ticker |= {"exchange": day["exchange"], "symbol": day["symbol"], "price": price}
-    ticker |= {"time": sums.get("time", day["close_time"])}
+    ticker |= {"exchange": market[0], "symbol": market[1], "price": price}
+    ticker |= {"time": sums.get("time", last.time)}
     ticker |= {"window_start": end - SPAN, "window_end": end}
     if first is not None:
         ticker["change"] = price - first

@@ -160,7 +160,9 @@ class Api:
             symbols = await self._markets.find_all(exchanges[0], parameters.symbol)
         else:
             symbols = self._named(exchanges, parameters.symbol)
-        rows = await run_in_threadpool(tickers.read, self._store)
+        self._subscribers.catch_up()
+        last_trades = self._subscribers.last_trades()
+        rows = await run_in_threadpool(tickers.read, self._store, last_trades)
         rows = rows.filter(pl.col("exchange").is_in(exchanges))
         if symbols:
             rows = rows.filter(pl.col("symbol").is_in(symbols))

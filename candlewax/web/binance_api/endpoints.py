@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from candlewax.web.candle_reader import CandleReader, Wish
 from candlewax.web.markets import Markets, binance_name
 from candlewax.web.problem import Problem, bad_parameter
 from candlewax.web.queries import Series, Store
+from candlewax.web.stream.subscribers import Subscribers
 
 DEFAULT: Final = "binance"
 """Exchange of the addresses without an exchange in their path."""
@@ -32,8 +33,11 @@ _MS: Final = timedelta(milliseconds=1)
 class BinanceApi:
     """Handlers of the requests in Binance's shape."""
 
-    def __init__(self, store: Store, markets: Markets, reader: CandleReader) -> None:
+    def __init__(
+        self, store: Store, subscribers: Subscribers, markets: Markets, reader: CandleReader
+    ) -> None:
         self._store = store
+        self._subscribers = subscribers
         self._markets = markets
         self._reader = reader
 
@@ -110,27 +114,33 @@ class BinanceApi:
         return _respond(request, msgspec.json.encode(body))
 
     async def ticker_price(self, request: Request) -> Response:
-        """Return latest prices."""
-        return await self._tickers(request, rows.price)
-
-    async def ticker_day(self, request: Request) -> Response:
-        """Return statistics of 24 hours."""
-        return await self._tickers(request, rows.day)
-
-    async def _tickers(
-        self, request: Request, write: Callable[[str, Mapping[str, Any]], dict[str, Any]]
-    ) -> Response:
+        """Return latest prices, from memory."""
         asked = params.read(queries.Tickers, request)
         names = await self._names(request, asked.symbol, asked.symbols)
         exchange = _exchange(request)
-        found = await run_in_threadpool(tickers.read, self._store)
+        self._subscribers.catch_up()
+        known = self._subscribers.last_trades()
         written = [
-            write(names[row["symbol"]], row)
+            rows.price(name, known[exchange, symbol].price)
+            for symbol, name in names.items()
+            if (exchange, symbol) in known
+        ]
+        return _respond_some(request, written, asked)
+
+    async def ticker_day(self, request: Request) -> Response:
+        """Return statistics of 24 hours."""
+        asked = params.read(queries.Tickers, request)
+        names = await self._names(request, asked.symbol, asked.symbols)
+        exchange = _exchange(request)
+        self._subscribers.catch_up()
+        known = self._subscribers.last_trades()
+        found = await run_in_threadpool(tickers.read, self._store, known)
+        written = [
+            rows.day(names[row["symbol"]], row)
             for row in found.iter_rows(named=True)
             if row["exchange"] == exchange and row["symbol"] in names
         ]
-        is_one = not isinstance(asked.symbol, UnsetType)
-        return _respond(request, msgspec.json.encode(written[0] if is_one else written))
+        return _respond_some(request, written, asked)
 
     async def _market(self, request: Request, name: str) -> tuple[str, str]:
         """Return exchange and unified symbol of a market. Raises Problem."""
@@ -174,6 +184,14 @@ class BinanceApi:
                 text = f"{market[0]} does not number the trades of {market[1]}: ask by startTime"
                 raise bad_parameter("fromId", text)
         return found
+
+
+def _respond_some(
+    request: Request, written: list[dict[str, Any]], asked: queries.Tickers
+) -> Response:
+    """Return the only ticker that was asked for, or a list."""
+    is_one = not isinstance(asked.symbol, UnsetType) and bool(written)
+    return _respond(request, msgspec.json.encode(written[0] if is_one else written))
 
 
 def _exchange(request: Request) -> str:

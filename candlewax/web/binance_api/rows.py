@@ -125,9 +125,9 @@ def market(name: str, symbol: str) -> dict[str, Any]:
 _MOST: Final = "9" * (38 - DECIMALS)
 
 
-def price(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a ticker (`tickers.SCHEMA`) as `ticker/price` has it."""
-    return {"symbol": name, "price": plain(row["price"])}
+def price(name: str, amount: Decimal) -> dict[str, Any]:
+    """Return the latest price of a market as `ticker/price` has it."""
+    return {"symbol": name, "price": plain(amount)}
 
 
 def day(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
