@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import urlencode
 
 import duckdb
@@ -12,6 +10,7 @@ import polars as pl
 import pytest
 
 from tests.support.api_candles import COUNT
+from tests.support.duckdb_http import httpfs
 from tests.support.web_server import CANDLES, MARKET, Client, candle
 
 LOWS = [candle(number)["low"] for number in range(COUNT)]
@@ -25,12 +24,8 @@ def url(client: Client, **parameters: str) -> str:
 @pytest.fixture
 def duck() -> Iterator[duckdb.DuckDBPyConnection]:
     """DuckDB with its own reader of HTTP, which it would download otherwise."""
-    spec = find_spec("duckdb_extension_httpfs")
-    assert spec
-    assert spec.submodule_search_locations
-    (extension,) = Path(spec.submodule_search_locations[0]).rglob("*.duckdb_extension")
     with duckdb.connect() as connection:
-        connection.load_extension(str(extension))
+        connection.load_extension(str(httpfs()))
         yield connection
 
 
