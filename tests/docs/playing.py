@@ -110,7 +110,7 @@ def example(path: str, port: int) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def notebook(path: str, port: int) -> Done:
+def notebook(path: str, folder: Path, port: int) -> Done:
     """Run the cells of a notebook in order against the page's port, as a program.
 
     It prints for each of its two results whether it has rows.
@@ -118,7 +118,7 @@ def notebook(path: str, port: int) -> Done:
     cells = json.loads((ROOT / path).read_text("utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     code.append("print(quarters.height > 0, spread.height > 0)")
-    return python("\n".join(code), port)
+    return python("\n".join(code), folder, port)
 
 
 @contextmanager

@@ -132,7 +132,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Do
             found["page", one.text] = playing.python(one.text, folder, port)
         for one in EXAMPLES:
             found["page", one.text] = playing.example(one.words[1], port)
-        found["page", NOTEBOOK] = playing.notebook(NOTEBOOK, port)
+        found["page", NOTEBOOK] = playing.notebook(NOTEBOOK, folder, port)
     with playing.server(folder) as dsn:
         for text in sql:
             found["http", text] = playing.http(dsn, text)
