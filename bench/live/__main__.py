@@ -18,6 +18,7 @@ from bench.live import (
     api,
     chain,
     footprint,
+    last,
     latency,
     offloading,
     page,
@@ -51,6 +52,7 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
     "workers": lambda options: workers.run(options.frames),
     "watched": lambda options: watched.run(options.seconds or _SECONDS),
     "api": lambda options: api.run(options.asked, tuple(options.served)),
+    "last": lambda _: last.run(),
 }
 
 
@@ -182,6 +184,14 @@ def _pages(results: list[Result]) -> Table:
     return table
 
 
+def _lasts(results: list[Result]) -> Table:
+    names = ("what", "asked", "per_core_second", "per_second", "others_cores")
+    table = Table(*names, title="Requests for the last candles, from memory")
+    for result in results:
+        table.add_row(*(f"{result.get(name, '')}" for name in names))
+    return table
+
+
 _TABLES: Final[Mapping[str, Callable[[list[Result]], Table]]] = {
     "sockets": lambda results: _speeds("From socket to acknowledged in the raw topic", results),
     "chain": lambda results: _speeds("From a recording to the raw topics, and to gold", results),
@@ -192,6 +202,7 @@ _TABLES: Final[Mapping[str, Callable[[list[Result]], Table]]] = {
     "workers": _workers,
     "watched": lambda results: _speeds("From a recording to the tables, watched", results),
     "api": _pages,
+    "last": _lasts,
 }
 
 

@@ -33,6 +33,7 @@ def addresses(rng: random.Random) -> Iterator[tuple[str, str]]:
         series = {"exchange": stored.EXCHANGE, "symbol": rng.choice(stored.SYMBOLS)}
         step = TIMEFRAMES[timeframe][1] // 1_000_000
         inside = stored.BEGIN + step * rng.randrange(1_000, stored.EACH[timeframe] + 1)
+        klines = {"symbol": series["symbol"], "interval": timeframe, "limit": 1_000}
         path = f"/api/v1/ohlcv/{timeframe}?{urlencode(series)}"
         yield "newest", path
         yield "older", f"{path}&to={inside}"
@@ -40,6 +41,8 @@ def addresses(rng: random.Random) -> Iterator[tuple[str, str]]:
         yield "csv", f"{path}&to={inside}&format=csv"
         yield "parquet", f"{path}&to={inside}&format=parquet"
         yield "arrow", f"{path}&to={inside}&format=arrow"
+        yield "klines", f"/{stored.EXCHANGE}/api/v3/klines?{urlencode(klines)}"
+        yield "closed", f"{path}&closed=true"
         yield "back", path
         # The cost of an answer without work, at the same moment.
         yield EMPTY, "/api/v1"

@@ -20,8 +20,13 @@ from candlewax.web import problem
 from candlewax.web.api import formats, params
 from candlewax.web.api.endpoints import Api
 from candlewax.web.api.openapi import document
+from candlewax.web.binance_api.endpoints import BinanceApi
+from candlewax.web.binance_api.routes import routes as binance_routes
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.cache.loader import Loader
+from candlewax.web.candle_reader import CandleReader
+from candlewax.web.delivery import Delivery
+from candlewax.web.markets import Markets
 from candlewax.web.problem import Problem
 from candlewax.web.queries import Store
 from candlewax.web.request_guard import Guard
@@ -53,7 +58,10 @@ def build_app(
     """
     about = {"name": "candlewax", "feed": feed_title}
     loader = Loader(store, cache, lambda: subscribers.markets)
-    api = Api(store, subscribers, cache, loader, about)
+    markets = Markets(store, subscribers)
+    reader_of_candles = CandleReader(store, subscribers, cache, loader)
+    api = Api(store, subscribers, cache, markets, reader_of_candles, about)
+    deliver = Delivery().wrap
     sql = Sql(reader)
     openapi_json = msgspec.json.encode(document(BASE))
 
@@ -68,15 +76,18 @@ def build_app(
         return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     routes = [
-        Route(BASE, api.about),
-        Route(f"{BASE}/exchanges", api.exchanges),
-        Route(f"{BASE}/symbols", api.symbols),
-        Route(f"{BASE}/ohlcv/{{timeframe}}", api.candles),
-        Route(f"{BASE}/trades", api.trades),
-        Route(f"{BASE}/gaps", api.gaps),
+        Route(BASE, deliver(api.about)),
+        Route(f"{BASE}/exchanges", deliver(api.exchanges)),
+        Route(f"{BASE}/symbols", deliver(api.symbols)),
+        Route(f"{BASE}/ohlcv/{{timeframe}}", deliver(api.candles)),
+        Route(f"{BASE}/trades", deliver(api.trades)),
+        Route(f"{BASE}/gaps", deliver(api.gaps)),
+        Route(f"{BASE}/tickers", deliver(api.tickers)),
         Route(f"{BASE}/health", api.health),
         Route(f"{BASE}/stream", api.stream),
-        Route("/openapi.json", openapi),
+        *binance_routes(BinanceApi(store, subscribers, markets, reader_of_candles), deliver),
+        Route("/docs", _file("docs.html")),
+        Route("/openapi.json", deliver(openapi)),
         Route("/ping", sql.ping),
         Route("/", root, methods=["GET", "POST"]),
         Mount("/static", StaticFiles(directory=STATIC)),
@@ -103,6 +114,13 @@ def build_app(
         },
         lifespan=lifespan,
     )
+
+
+def _file(name: str) -> Callable[[Request], FileResponse]:
+    def answer(_: Request) -> FileResponse:
+        return FileResponse(STATIC / name, headers={"Cache-Control": "no-cache"})
+
+    return answer
 
 
 async def _framework_error(request: Request, error: Exception) -> Response:

@@ -63,12 +63,16 @@ Read = Callable[[str, datetime, datetime, int], pl.DataFrame]
 """Reads at most so many rows of a time range from a source, oldest first."""
 
 
-def trades_sql(source: str, *, last: bool, has_cursor: bool) -> str:
+def trades_sql(
+    source: str, *, last: bool = False, has_cursor: bool = False, has_number: bool = False
+) -> str:
     """Return the statement that reads the first or `last` trades of a time range.
 
-    With a cursor: only trades behind it, or before it for the last ones.
+    With a cursor: only trades behind it, or before it for the last ones. With a number: only
+    trades whose sequence is that number or a greater one.
     """
     after = _AFTER % ("<" if last else ">") if has_cursor else ""
+    after += " AND sequence >= {number:UInt64}" if has_number else ""
     return _TRADES % source + after + _ORDER.format(" DESC" if last else "")
 
 

@@ -4,7 +4,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -13,9 +13,10 @@ import polars as pl
 from candlewax.clickhouse.client import BusyError, Database, QueryError
 from candlewax.core.cross_check import as_report
 from candlewax.core.schema import TIME
-from candlewax.web import encode
+from candlewax.web import encode, statements
 from candlewax.web.database_pulse import Pulse
 from candlewax.web.history import History, trades_sql
+from candlewax.web.selection import EVERYTHING, Selection
 
 
 class Series(NamedTuple):
@@ -26,71 +27,8 @@ class Series(NamedTuple):
     timeframe: str
 
 
-_SYMBOLS: Final = """
-SELECT exchange, symbol, sum(trade_count) AS trades,
-    toDateTime64(min(open_time), 6, 'UTC') AS first_trade,
-    toDateTime64(max(close_time), 6, 'UTC') AS last_trade
-FROM ohlcv FINAL
-WHERE timeframe = '1d'
-GROUP BY exchange, symbol
-ORDER BY exchange, symbol
-"""
-
-_DAYS: Final = """
-SELECT exchange, symbol, open, close, volume, trade_count,
-    toDateTime64(ohlcv.close_time, 6, 'UTC') AS close_time
-FROM ohlcv FINAL
-WHERE timeframe = '1d'
-ORDER BY exchange, symbol, window_start DESC
-LIMIT 1 BY exchange, symbol
-"""
-
-_GAPS: Final = """
-SELECT exchange, symbol, first_sequence, last_sequence, any(count) AS count,
-    min(missing) AS missing,
-    toDateTime64(min(before), 6, 'UTC') AS before, toDateTime64(max(after), 6, 'UTC') AS after,
-    toDateTime64(min(detected_at), 6, 'UTC') AS detected_at, toString(max(state)) AS state,
-    max(attempts) AS attempts, anyLast(reason) AS reason, numbering
-FROM gaps AS gap
-WHERE exchange IN {exchanges:Array(String)}
-    AND ({symbol:String} = '' OR symbol = {symbol:String})
-GROUP BY exchange, symbol, first_sequence, last_sequence, numbering
-HAVING max(gap.after) >= {begin:DateTime64(6, 'UTC')}
-    AND min(gap.before) < {end:DateTime64(6, 'UTC')}
-ORDER BY before, exchange, symbol, first_sequence, numbering
-LIMIT {limit:UInt32}
-"""
-
-_FEEDS: Final = """
-SELECT exchange, connection, toInt64(toUnixTimestamp64Micro(max(received_at))) AS received_us,
-    countIf(inserted_at >= now64(6) - INTERVAL 10 SECOND) AS new_frames,
-    toUInt64(sumIf(bronze_frames.trades - duplicates,
-        inserted_at >= now64(6) - INTERVAL 10 SECOND)) AS new_trades,
-    count() AS frames, toUInt64(sum(bronze_frames.trades - duplicates)) AS trades,
-    argMaxIf(frame, received_at, kind = 'control' AND startsWith(frame, '{"candlewax":')) AS event
-FROM bronze_frames
-WHERE received_at >= now64(6) - INTERVAL 10 MINUTE
-    -- REST and dump files are no feed that could stall.
-    AND NOT startsWith(connection, 'rest/') AND NOT startsWith(connection, 'dump/')
-GROUP BY exchange, connection
-ORDER BY exchange, connection
-"""
-
-_WAITS: Final = """
-SELECT quantilesExact(0.5, 0.95, 0.99)(
-    toFloat64(toUnixTimestamp64Micro(inserted_at) - toUnixTimestamp64Micro(received_at)) / 1000
-) AS waits, count() AS trades
-FROM silver_trades
-WHERE timestamp >= now64(6) - INTERVAL 1 MINUTE AND received_at >= now64(6) - INTERVAL 1 MINUTE
-"""
-
-
-_CROSS_CHECK: Final = """
-SELECT count() AS exchanges, toDateTime64(min(checked_at), 3, 'UTC') AS oldest,
-    sum(candles), sum(mismatches), sum(missing_in_gold), sum(missing_in_check)
-FROM cross_checks FINAL
-WHERE checked_at >= now64(3) - INTERVAL 1 DAY
-"""
+END_OF_TIME: Final = datetime(2106, 1, 1, tzinfo=UTC)
+"""Bound of the times in the tables, exclusive."""
 
 TURN_S: Final = 1.0
 """Seconds a request waits for a free database connection."""
@@ -157,20 +95,34 @@ class Store:
         )
 
     def candles(
-        self, series: Series, begin: datetime, end: datetime, limit: int, *, last: bool
+        self,
+        series: Series,
+        begin: datetime,
+        end: datetime,
+        limit: int,
+        selection: Selection = EVERYTHING,
+        *,
+        last: bool,
     ) -> pl.DataFrame:
-        """Return the first or `last` candles (encode.CANDLE) that begin in a time range, oldest
-        first.
+        """Return the first or `last` selected candles (encode.CANDLE) that begin in a time range,
+        oldest first.
         """
 
         def read(source: str, begin: datetime, end: datetime, limit: int) -> pl.DataFrame:
             rows = self.ask(
-                f"SELECT {_CANDLE} FROM {source} WHERE timeframe = {{timeframe:String}} "
+                f"SELECT {statements.CANDLE} FROM {source} WHERE timeframe = {{timeframe:String}} "
                 "AND exchange = {exchange:String} AND symbol = {symbol:String} "
                 "AND ohlcv.window_start >= {begin:DateTime('UTC')} "
-                "AND ohlcv.window_start < {end:DateTime('UTC')} "
+                "AND ohlcv.window_start < {end:DateTime('UTC')}"
+                f"{selection.condition} "
                 f"ORDER BY ohlcv.window_start{' DESC' if last else ''} LIMIT {{limit:UInt32}}",
-                {**series._asdict(), "begin": begin, "end": end, "limit": limit},
+                {
+                    **series._asdict(),
+                    **selection.parameters,
+                    "begin": begin,
+                    "end": end,
+                    "limit": limit,
+                },
             )
             return rows.reverse() if last else rows
 
@@ -180,7 +132,7 @@ class Store:
     def newest(self, timeframe: str, markets: Sequence[tuple[str, str]], each: int) -> pl.DataFrame:
         """Return the newest `each` candles of each market, oldest first, and its names."""
         rows = self.ask(
-            f"SELECT exchange, symbol, {_CANDLE} FROM ohlcv FINAL "
+            f"SELECT exchange, symbol, {statements.CANDLE} FROM ohlcv FINAL "
             "WHERE timeframe = {timeframe:String} "
             "AND (exchange, symbol) IN {markets:Array(Tuple(String, String))} "
             "ORDER BY exchange, symbol, ohlcv.window_start DESC "
@@ -195,7 +147,7 @@ class Store:
 
         Each candle comes once, as its newest row has it.
         """
-        rows = self.ask(_CHANGED, {"span": int(span * 1000), "limit": limit})
+        rows = self.ask(statements.CHANGED, {"span": int(span * 1000), "limit": limit})
         return rows.select("timeframe", "exchange", "symbol").hstack(encode.candles(rows))
 
     def trades(
@@ -227,30 +179,45 @@ class Store:
 
         return self._history.read("trades", read, begin, end, limit, last=last)
 
+    def trades_from(self, market: tuple[str, str], number: int, limit: int) -> pl.DataFrame:
+        """Return the first trades (encode.TRADE) whose sequence is `number` or a greater one.
+
+        The minute candles tell where the numbers begin, as the table is not in their order.
+        """
+        parameters = {"exchange": market[0], "symbol": market[1], "number": number}
+        (begin,) = self.ask(statements.MINUTE_OF, parameters)["begin"]
+
+        def read(source: str, begin: datetime, end: datetime, limit: int) -> pl.DataFrame:
+            sql = trades_sql(source, has_number=True)
+            return self.ask(sql, {**parameters, "begin": begin, "end": end, "limit": limit})
+
+        return self._history.read("trades", read, begin, END_OF_TIME, limit, last=False)
+
     def gaps(
-        self, exchanges: list[str], symbol: str, begin: datetime, end: datetime, limit: int
-    ) -> pl.DataFrame:
-        """Return gaps that overlap a time range."""
-        parameters = {"exchanges": exchanges, "symbol": symbol, "begin": begin, "end": end}
-        return self.ask(_GAPS, {**parameters, "limit": limit})
+        self, exchanges: Sequence[str], begin: datetime, end: datetime, limit: int,
+        symbols: Sequence[str] = (), states: Sequence[str] = (),
+    ) -> pl.DataFrame:  # fmt: skip
+        """Return gaps that overlap a time range; of all symbols and states if none are named."""
+        named = {"exchanges": list(exchanges), "symbols": list(symbols), "states": list(states)}
+        return self.ask(statements.GAPS, {**named, "begin": begin, "end": end, "limit": limit})
 
     def symbols(self) -> pl.DataFrame:
         """Return all markets that have candles."""
-        return self.ask(_SYMBOLS)
+        return self.ask(statements.SYMBOLS)
 
     def days(self) -> pl.DataFrame:
         """Return the newest day candle of each market."""
-        return self.ask(_DAYS)
+        return self.ask(statements.DAYS)
 
     def feeds(self) -> tuple[pl.DataFrame, dict[str, float | None]]:
         """Return the connections of the last ten minutes and the delay from receipt to storage.
 
         The delay is in milliseconds, as p50, p95 and p99 of the last minute's trades.
         """
-        waits = self.ask(_WAITS)
+        waits = self.ask(statements.WAITS)
         delays = waits["waits"][0] if waits["trades"][0] else [None] * 3
         rounded = [None if delay is None else round(delay, 1) for delay in delays]
-        return self.ask(_FEEDS), dict(zip(("p50", "p95", "p99"), rounded, strict=True))
+        return self.ask(statements.FEEDS), dict(zip(("p50", "p95", "p99"), rounded, strict=True))
 
     def cross_check(self) -> dict[str, Any] | None:
         """Return the latest cross-check of all exchanges, as `as_report` forms it.
@@ -258,7 +225,7 @@ class Store:
         None if no exchange was checked within a day.
         """
         try:
-            rows = self.ask(_CROSS_CHECK)
+            rows = self.ask(statements.CROSS_CHECK)
         except QueryError as error:
             # The database is of an older version; the next process that stores creates the table.
             if "UNKNOWN_TABLE" in str(error):
@@ -271,25 +238,3 @@ class Store:
         """Close the database connections."""
         for database in self._all:
             database.close()
-
-
-def _column_sql(name: str) -> str:
-    if name == "window_start":
-        return "toDateTime64(ohlcv.window_start, 0, 'UTC') AS window_start"
-    if name in {"open_time", "close_time"}:
-        return f"toDateTime64(ohlcv.{name}, 6, 'UTC') AS {name}"
-    if name == "status":
-        return "toString(ohlcv.status) AS status"
-    return f"ohlcv.{name} AS {name}"
-
-
-_CANDLE: Final = ", ".join(map(_column_sql, encode.CANDLE))
-
-_CHANGED: Final = f"""
-SELECT toString(ohlcv.timeframe) AS timeframe, exchange, symbol, {_CANDLE}
-FROM ohlcv
-WHERE updated_at >= now64(6) - toIntervalMillisecond({{span:UInt64}})
-ORDER BY version DESC, updated_at DESC
-LIMIT 1 BY ohlcv.timeframe, exchange, symbol, ohlcv.window_start
-LIMIT {{limit:UInt32}}
-"""

@@ -35,6 +35,8 @@ class Server:
             # uvicorn calls it like a class.
             http=cast(type[asyncio.Protocol], bounded_protocol(self.connections)),
             ws="none",
+            # Not whichever loop other packages happen to bring.
+            loop="asyncio",
             lifespan="on",
             access_log=False,
             log_config=None,

@@ -5,15 +5,18 @@ page's port, and behind a server.
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import urllib3
 
 from tests.support.clickhouse_process import serving
+from tests.support.duckdb_http import httpfs
 from tests.support.processes import FLOW, ROOT, Done, environment, run
 from tests.support.sample import begin_of_sample
 
@@ -63,18 +66,34 @@ def shell(text: str, folder: Path, port: int) -> Done:
     return Done(done.returncode, said, complained)
 
 
-def python(text: str, port: int) -> Done:
-    """Run a program with the page's port instead of the usual one."""
-    text = re.sub(r"(port=|127\.0\.0\.1:)8000", rf"\g<1>{port}", text)
+def python(text: str, folder: Path, port: int) -> Done:
+    """Run a program with the page's port instead of the usual one.
+
+    DuckDB finds its reader of HTTP where it would download it to.
+    """
+    home = folder / "home"
+    _install_httpfs(home)
+    text = re.sub(r"(port=|127\.0\.0\.1:|localhost:)8000", rf"\g<1>{port}", text)
     done = subprocess.run(
         [sys.executable, "-c", text],
         cwd=ROOT,
+        env={**os.environ, "HOME": str(home)},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def _install_httpfs(home: Path) -> None:
+    with duckdb.connect() as connection:
+        ((version, platform),) = connection.execute(
+            "SELECT version(), platform FROM pragma_platform()"
+        ).fetchall()
+    target = home / ".duckdb" / "extensions" / version / platform
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copy(httpfs(), target)
 
 
 def example(path: str, port: int) -> Done:
@@ -91,7 +110,7 @@ def example(path: str, port: int) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def notebook(path: str, port: int) -> Done:
+def notebook(path: str, folder: Path, port: int) -> Done:
     """Run the cells of a notebook in order against the page's port, as a program.
 
     It prints for each of its two results whether it has rows.
@@ -99,7 +118,7 @@ def notebook(path: str, port: int) -> Done:
     cells = json.loads((ROOT / path).read_text("utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     code.append("print(quarters.height > 0, spread.height > 0)")
-    return python("\n".join(code), port)
+    return python("\n".join(code), folder, port)
 
 
 @contextmanager

@@ -129,10 +129,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Do
         for one in CURLS:
             found["page", one.text] = playing.shell(one.text, folder, port)
         for one in FOUND.programs:
-            found["page", one.text] = playing.python(one.text, port)
+            found["page", one.text] = playing.python(one.text, folder, port)
         for one in EXAMPLES:
             found["page", one.text] = playing.example(one.words[1], port)
-        found["page", NOTEBOOK] = playing.notebook(NOTEBOOK, port)
+        found["page", NOTEBOOK] = playing.notebook(NOTEBOOK, folder, port)
     with playing.server(folder) as dsn:
         for text in sql:
             found["http", text] = playing.http(dsn, text)

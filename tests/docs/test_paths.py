@@ -15,6 +15,7 @@ from tests.docs.commands import PAGES
 from tests.support.processes import ROOT
 
 NOT_OURS: Final = {
+    "dist/": "made by `make wheel`",
     "catalog.db": "a file of an archive",
     "data/cold/catalog.db": "a file of an archive",
     "metadata/00042-….metadata.json": "a file of an archive",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import candlewax
-from candlewax.runtime.times import parse_time, parse_time_or_utc
+from candlewax.runtime.times import parse_time, parse_time_of_any_unit, parse_time_or_utc
 
 NOON = datetime(2026, 9, 15, 12, tzinfo=UTC)
 
@@ -126,3 +126,57 @@ def test_times_are_parsed_in_two_places_only() -> None:
         if re.search(r"\b(fromisoformat|strptime)\(", path.read_text("utf-8"))
     }
     assert modules == {"runtime/times.py", "exchanges/protocol/times.py"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1789473600", "1789473600.0", "1789473600000", "1789473600000000", "1789473600000000999",
+        "2026-09-15T12:00Z", "20260915T120000Z", "20260915T1200+0000", "2026-09-15T12Z",
+        "2026-09-15T14:00:00 02:00", "2026-09-15t12:00:00,000z",
+    ],
+)  # fmt: skip
+def test_time_of_any_unit_is_read(text: str) -> None:
+    """By its size, and in the basic form of ISO 8601; a blank stands for a + in an address."""
+    assert parse_time_of_any_unit(text) == NOON
+
+
+def test_units_meet_where_the_numbers_of_digits_change() -> None:
+    """The greatest seconds and the least of each other unit."""
+    since = datetime(1970, 1, 1, tzinfo=UTC)
+    assert parse_time_of_any_unit("99999999999") == since + timedelta(seconds=99_999_999_999)
+    assert parse_time_of_any_unit("100000000000") == since + timedelta(seconds=10**8)
+    assert parse_time_of_any_unit("99999999999999") == since + timedelta(milliseconds=10**14 - 1)
+    assert parse_time_of_any_unit("100000000000000") == since + timedelta(seconds=10**8)
+    assert parse_time_of_any_unit("100000000000000000") == since + timedelta(seconds=10**8)
+    assert parse_time_of_any_unit("-100000000000") == since - timedelta(seconds=10**8)
+    assert parse_time_of_any_unit("2026-09-15") == NOON.replace(hour=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("20260915", "without its hyphens"),
+        ("2026-09-15T12:00:00", "has no zone"),
+        ("2026-09-15T1200", "got"),
+        ("20260931T120000Z", "got"),
+        ("1789473600000.5", "looks like milliseconds"),
+        ("9" * 25, "year 9999"),
+        ("yesterday", "got 'yesterday'"),
+        ("2026-09-31", "there is no time"),
+    ],
+)
+def test_time_of_no_unit_is_refused_with_a_hint(text: str, hint: str) -> None:
+    """The message names all that is taken."""
+    with pytest.raises(ValueError, match="a date in UTC") as error:
+        parse_time_of_any_unit(text)
+    assert hint in str(error.value)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_time_of_some_unit_or_refused(text: str) -> None:
+    """No other error is raised."""
+    try:
+        assert parse_time_of_any_unit(text).tzinfo is UTC
+    except ValueError as error:
+        assert str(error).startswith("takes ISO 8601")  # noqa: PT017 - a text may be a time

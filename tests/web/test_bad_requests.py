@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 
 from candlewax.clickhouse.client import Database
 from candlewax.web.api.openapi import document
+from candlewax.web.binance_api.queries import BASES
 from tests.support.web_server import MARKET, filled_tables, serving
 
 WILD: Final = (
@@ -152,7 +153,17 @@ def paths() -> dict[str, list[dict[str, Any]]]:
     return {
         path: [spec for spec in item["get"]["parameters"] if spec["in"] == "query"]
         for path, item in documented.items()
-        if path != "/"
+        if path.startswith("/api/v1")
+    }
+
+
+def of_binance() -> dict[str, list[dict[str, Any]]]:
+    """The paths in Binance's shape, and the query parameters of each."""
+    documented = document("/api/v1")["paths"]
+    return {
+        path: [spec for spec in item["get"]["parameters"] if spec["in"] == "query"]
+        for path, item in documented.items()
+        if path.startswith("/api/v3")
     }
 
 
@@ -167,7 +178,8 @@ def required(parameters: list[dict[str, Any]]) -> Mapping[str, str]:
 def test_openapi_document_lists_every_route(raw: Raw) -> None:
     """So the tests of this file cover each of them."""
     routes = {route.path for route in raw.routes if isinstance(route, Route)}
-    assert routes == {*paths(), "/", "/ping", "/openapi.json"}
+    others = {"/ping", "/openapi.json", "/docs", *(f"{base}/{{rest:path}}" for base in BASES)}
+    assert routes == {*document("/api/v1")["paths"], *others}
     assert [route.path for route in raw.routes if isinstance(route, Mount)] == ["/static"]
 
 
@@ -196,9 +208,31 @@ def test_invalid_value_of_a_parameter_is_refused_by_name(raw: Raw, path: str) ->
 def is_valid(path: str, name: str, value: str) -> bool:
     """Return whether the value is valid, by rules independent of the product."""
     if name in {"from", "to"}:
-        return value in {"0", "1.5", "2147483648"}
-    # Gaps are answered for any symbol.
-    return path.endswith("/gaps") and name == "symbol" and 1 <= len(value) <= 100
+        # The last one is in milliseconds.
+        return value in {"0", "1.5", "2147483648", "253402300800"}
+    if name == "closed":
+        return value in {"true", "0"}
+    # Gaps and tickers are answered for any symbol.
+    is_open = path.endswith(("/gaps", "/tickers"))
+    return is_open and name == "symbol" and 1 <= len(value) <= 100
+
+
+@pytest.mark.parametrize("path", sorted(of_binance()))
+def test_invalid_value_of_an_address_of_binance_is_refused(raw: Raw, path: str) -> None:
+    """In its form; an answer is given only to what may be valid."""
+    address = path.replace("{exchange}", "binance")
+    for name in [*(spec["name"] for spec in of_binance()[path]), "unknown", "ü", "\0"]:
+        for value in WILD:
+            request = {"symbol": "BTCUSDT", "interval": "1m", name: value}
+            taken = {spec["name"] for spec in of_binance()[path]} | {name}
+            request = {key: text for key, text in request.items() if key in taken}
+            reply = raw.ask(f"{address}?{urlencode(request)}".encode())
+            if reply.status != 200:
+                assert_refused(reply, path, name, value)
+                if reply.status != 414:
+                    assert json.loads(reply.body)["code"] < 0
+            else:
+                assert name not in {"unknown", "ü", "\0", "symbol", "interval"}, (name, value)
 
 
 @pytest.mark.parametrize("path", sorted(paths()))

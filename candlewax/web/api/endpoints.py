@@ -1,10 +1,7 @@
 """Endpoints of the API: parameters in, rows of the tables or of the cache out."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import UTC, datetime
-from functools import partial
-from typing import Any, Final
-from urllib.parse import urlencode
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 import polars as pl
@@ -16,15 +13,14 @@ from starlette.types import Receive, Scope, Send
 
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
-from candlewax.runtime.times import parse_time
-from candlewax.web import encode
-from candlewax.web.api import formats, params
-from candlewax.web.api.params import EARLIEST, LATEST
+from candlewax.web import encode, tickers
+from candlewax.web.api import candle_rows, formats, links, params
 from candlewax.web.cache.cache import CandleCache
-from candlewax.web.cache.chunks import CandlePage, make_page
-from candlewax.web.cache.loader import Loader
+from candlewax.web.candle_reader import CandleReader, Wish
+from candlewax.web.markets import Markets
 from candlewax.web.problem import Problem, bad_parameter
-from candlewax.web.queries import Cursor, Series, Store
+from candlewax.web.queries import Series, Store
+from candlewax.web.selection import Selection
 from candlewax.web.stream.client import StreamClient
 from candlewax.web.stream.subscribers import Subscribers
 
@@ -43,15 +39,16 @@ class Api:
         store: Store,
         subscribers: Subscribers,
         cache: CandleCache,
-        loader: Loader,
+        markets: Markets,
+        reader: CandleReader,
         about: Mapping[str, object],
     ) -> None:
         self._store = store
         self._subscribers = subscribers
         self._cache = cache
-        self._loader = loader
+        self._markets = markets
+        self._reader = reader
         self._about = about
-        self._markets: set[tuple[str, str]] = set()
 
     async def about(self, request: Request) -> Response:
         """Return the name of this server, its data source and how many candles are in memory."""
@@ -70,7 +67,7 @@ class Api:
 
     async def symbols(self, request: Request) -> Response:
         """Return all markets that have candles."""
-        parameters = params.read(params.Symbols, request)
+        parameters = params.read(params.SymbolList, request)
         rows = await run_in_threadpool(self._store.symbols)
         if parameters.exchange is not UNSET:
             rows = rows.filter(pl.col("exchange") == parameters.exchange)
@@ -81,61 +78,55 @@ class Api:
         timeframe = request.path_params["timeframe"]
         if timeframe not in TIMEFRAMES:
             raise Problem(
-                404, "unknown_timeframe", f"there are {', '.join(TIMEFRAMES)}", "timeframe"
+                404,
+                "unknown_timeframe",
+                f"takes one of {', '.join(TIMEFRAMES)}; got {timeframe[:100]!r}",
+                "timeframe",
             )
         parameters = params.read(params.Candles, request)
         form = formats.choose_form(request, parameters.format)
-        series = Series(parameters.exchange, parameters.symbol, timeframe)
-        await self._require_known(parameters)
-        page = await self._cached_page(series, parameters)
-        if page is None:
-            page = await run_in_threadpool(self._stored_page, series, parameters)
+        limit = _limit_each(request, parameters)
+        exchange, last = parameters.exchange, parameters.is_last
+        symbols = await self._markets.find_all(exchange, parameters.symbol)
+        wish = Wish(parameters.begin, parameters.end, limit, last, _selection(parameters))
+        pages = [
+            await self._reader.read(Series(exchange, symbol, timeframe), wish) for symbol in symbols
+        ]
+        edge = links.edge(pages, limit, last=last)
         link = None
-        if page.count == parameters.limit:
-            has_begin = parameters.from_ is not UNSET
-            edge = _page_after(page.last, timeframe) if has_begin else _page_before(page.first)
-            link = _next_link(request, edge)
+        if edge is not None:
+            changes = links.after_candles(edge, timeframe, parameters, last=last)
+            link = links.next_link(request, changes)
+        if len(pages) > 1:
+            pages = [candle_rows.up_to(page, edge, last=last) for page in pages]
+        if parameters.order == "desc":
+            pages = [candle_rows.turned(page) for page in pages]
+        found = [
+            candle_rows.MarketCandles(exchange, *one) for one in zip(symbols, pages, strict=True)
+        ]
+        is_named = len(parameters.symbol) > 1
         if form == "json":
-            return _respond_json(request, page.lines(), link)
-        if page.count <= _SHORT:
-            body = formats.write_candles(page, form)
+            lines = candle_rows.json_lines(found) if is_named else pages[0].lines()
+            return _respond_json(request, lines, link, symbols)
+        write = candle_rows.write if is_named else candle_rows.write_only
+        if sum(page.count for page in pages) <= _SHORT:
+            body = write(found, form)
         else:
-            body = await run_in_threadpool(formats.write_candles, page, form)
+            body = await run_in_threadpool(write, found, form)
         return formats.respond(request, body, form, _headers(link))
-
-    async def _cached_page(self, series: Series, parameters: params.Candles) -> CandlePage | None:
-        """Return the requested candles from the cache; None if it does not reach that far back."""
-        begin = int(_ceil_second(_time_or(parameters.from_, EARLIEST)).timestamp())
-        end = int(_ceil_second(_time_or(parameters.to, LATEST)).timestamp())
-        last = parameters.from_ is UNSET
-        read_page = partial(self._cache.page, series, begin, end, parameters.limit, last=last)
-        self._subscribers.catch_up()
-        page = read_page()
-        if page is None and self._cache.complete_since(series) is None:
-            await self._loader.read(series)
-            page = read_page()
-        return page
-
-    def _stored_page(self, series: Series, parameters: params.Candles) -> CandlePage:
-        begin, end = _time_or(parameters.from_, EARLIEST), _time_or(parameters.to, LATEST)
-        last = parameters.from_ is UNSET
-        rows = self._store.candles(
-            series, _ceil_second(begin), _ceil_second(end), parameters.limit, last=last
-        )
-        return make_page(rows)
 
     async def trades(self, request: Request) -> Response:
         """Return trades of a market."""
         parameters = params.read(params.Trades, request)
         form = formats.choose_form(request, parameters.format)
-        cursor = _parse_cursor(parameters.cursor)
-        await self._require_known(parameters)
-        last = parameters.from_ is UNSET
+        cursor = links.parse_cursor(parameters.cursor)
+        symbol = await self._markets.find(parameters.exchange, parameters.symbol)
+        last = parameters.is_last
         rows = await run_in_threadpool(
             self._store.trades,
-            (parameters.exchange, parameters.symbol),
-            _time_or(parameters.from_, EARLIEST),
-            _time_or(parameters.to, LATEST),
+            (parameters.exchange, symbol),
+            parameters.begin,
+            parameters.end,
             parameters.limit,
             cursor,
             last=last,
@@ -143,19 +134,45 @@ class Api:
         link = None
         if rows.height == parameters.limit:
             edge = rows.row(0 if last else -1, named=True)
-            link = _next_link(request, {"cursor": _cursor_text(edge)})
-        return await self._respond_rows(request, rows, form, link)
+            link = links.next_link(request, {"cursor": links.cursor_text(edge)})
+        if parameters.order == "desc":
+            rows = rows.reverse()
+        return await self._respond_rows(request, rows, form, link, [symbol])
 
     async def gaps(self, request: Request) -> Response:
         """Return gaps in the sequences of trades."""
         parameters = params.read(params.Gaps, request)
         exchanges = list(EXCHANGES) if parameters.exchange is UNSET else [str(parameters.exchange)]
-        symbol = "" if parameters.symbol is UNSET else str(parameters.symbol)
-        begin, end = _time_or(parameters.from_, EARLIEST), _time_or(parameters.to, LATEST)
         rows = await run_in_threadpool(
-            self._store.gaps, exchanges, symbol, begin, end, parameters.limit
-        )
+            self._store.gaps, exchanges, parameters.begin, parameters.end, parameters.limit,
+            self._named(exchanges, parameters.symbol),
+            [] if isinstance(parameters.state, UnsetType) else parameters.state,
+        )  # fmt: skip
+        if parameters.order == "desc":
+            rows = rows.reverse()
         return await self._respond_rows(request, rows, parameters.format)
+
+    async def tickers(self, request: Request) -> Response:
+        """Return latest prices and statistics of 24 hours."""
+        parameters = params.read(params.Tickers, request)
+        exchanges = list(EXCHANGES) if parameters.exchange is UNSET else [str(parameters.exchange)]
+        if parameters.exchange is not UNSET and not isinstance(parameters.symbol, UnsetType):
+            symbols = await self._markets.find_all(exchanges[0], parameters.symbol)
+        else:
+            symbols = self._named(exchanges, parameters.symbol)
+        self._subscribers.catch_up()
+        last_trades = self._subscribers.last_trades()
+        rows = await run_in_threadpool(tickers.read, self._store, last_trades)
+        rows = rows.filter(pl.col("exchange").is_in(exchanges))
+        if symbols:
+            rows = rows.filter(pl.col("symbol").is_in(symbols))
+        return await self._respond_rows(request, rows, parameters.format)
+
+    def _named(self, exchanges: Sequence[str], names: Sequence[str] | UnsetType) -> list[str]:
+        """Return the unified symbols of names, as far as they are known; none for all."""
+        if isinstance(names, UnsetType):
+            return []
+        return [symbol for name in names for symbol in self._markets.spell(exchanges, name)]
 
     async def health(self, request: Request) -> Response:
         """Return the status of feeds, database and cross-check."""
@@ -165,7 +182,9 @@ class Api:
     async def stream(self, request: Request) -> Response:
         """Return a stream of server-sent events about one market."""
         parameters = params.read(params.Stream, request)
-        client = StreamClient(Series(parameters.exchange, parameters.symbol, parameters.timeframe))
+        # The stream of a market of which nothing is stored waits for it.
+        (symbol, *_) = self._markets.spell([parameters.exchange], parameters.symbol)
+        client = StreamClient(Series(parameters.exchange, symbol, parameters.timeframe))
         self._subscribers.add(client)
 
         async def events() -> AsyncIterator[bytes]:
@@ -177,27 +196,18 @@ class Api:
         answer = StreamingResponse(events(), 200, headers, "text/event-stream")
         return _StreamResponse(answer, lambda: self._subscribers.remove(client))
 
-    async def _require_known(self, market: params.Market) -> None:
-        """Raise Problem if nothing was ever stored of a market."""
-        key = (market.exchange, market.symbol)
-        if key in self._markets or key in self._subscribers.markets:
-            return
-        rows = await run_in_threadpool(self._store.symbols)
-        self._markets = set(rows.select("exchange", "symbol").rows())
-        if key not in self._markets:
-            text = f"nothing is stored of {market.symbol} at {market.exchange}"
-            raise Problem(404, "unknown_market", text, "symbol")
-
     async def _respond_rows(
         self,
         request: Request,
         rows: pl.DataFrame,
         form: str | UnsetType,
         link: str | None = None,
+        symbols: Sequence[str] = (),
     ) -> Response:
         form = formats.choose_form(request, form)
         if form == "json":
-            return _respond_json(request, await run_in_threadpool(encode.lines, rows), link)
+            lines = await run_in_threadpool(encode.lines, rows)
+            return _respond_json(request, lines, link, symbols)
         body = await run_in_threadpool(formats.write, rows, form)
         return formats.respond(request, body, form, _headers(link))
 
@@ -216,8 +226,11 @@ class _StreamResponse(Response):
             self._on_end()
 
 
-def _respond_json(request: Request, lines: list[bytes], link: str | None) -> Response:
-    body = b'{"data":' + encode.array(lines) + b',"next":' + msgspec.json.encode(link) + b"}"
+def _respond_json(
+    request: Request, lines: list[bytes], link: str | None, symbols: Sequence[str]
+) -> Response:
+    rest = {"next": link, "symbols": symbols} if symbols else {"next": link}
+    body = b'{"data":' + encode.array(lines) + b"," + msgspec.json.encode(rest)[1:]
     return formats.respond(request, body, "json", _headers(link))
 
 
@@ -225,44 +238,16 @@ def _headers(link: str | None) -> dict[str, str]:
     return {"Link": f'<{link}>; rel="next"'} if link else {}
 
 
-def _next_link(request: Request, changes: Mapping[str, str]) -> str:
-    """Return the address of the request with some parameters changed."""
-    parameters = {**request.query_params, **changes}
-    return f"{request.url.path}?{urlencode(parameters)}"
+def _limit_each(request: Request, parameters: params.Candles) -> int:
+    """Return how many candles each market may have. Raises Problem."""
+    most = params.MOST_ROWS // len(parameters.symbol)
+    if parameters.limit > most and "limit" in request.query_params:
+        text = f"takes a whole number from 1 to {most} for {len(parameters.symbol)} symbols"
+        raise bad_parameter("limit", f"{text}; got {parameters.limit}")
+    return min(parameters.limit, most)
 
 
-def _time_or(time: datetime | UnsetType, default: datetime) -> datetime:
-    return time if isinstance(time, datetime) else default
-
-
-def _ceil_second(time: datetime) -> datetime:
-    """Return the time rounded up to a whole second, as candles begin on whole seconds."""
-    return datetime.fromtimestamp(-int(-time.timestamp() // 1), UTC)
-
-
-def _page_before(first: int) -> dict[str, str]:
-    """Return the parameter that ends the page before a candle."""
-    return {"to": f"{datetime.fromtimestamp(first, UTC):%Y-%m-%dT%H:%M:%SZ}"}
-
-
-def _page_after(last: int, timeframe: str) -> dict[str, str]:
-    """Return the parameter that begins the page after a candle."""
-    return {"from": str(last + TIMEFRAMES[timeframe][1] // 1_000_000)}
-
-
-def _cursor_text(trade: Mapping[str, Any]) -> str:
-    return f"{trade['timestamp']:%Y-%m-%dT%H:%M:%S.%f}~{trade['sequence']}~{trade['trade_id']}"
-
-
-def _parse_cursor(text: str | UnsetType) -> Cursor | None:
-    if text is UNSET:
-        return None
-    try:
-        time, sequence, trade_id = str(text).split("~", 2)
-        at = parse_time(f"{time}Z")
-        number = int(sequence)
-    except ValueError:
-        raise bad_parameter("cursor", "takes the value from the link to a next page") from None
-    if not (EARLIEST <= at < LATEST and 0 <= number < 1 << 64):
-        raise bad_parameter("cursor", "takes the value from the link to a next page")
-    return Cursor(at, number, trade_id)
+def _selection(parameters: params.Candles) -> Selection:
+    closed = None if isinstance(parameters.closed, UnsetType) else parameters.closed
+    statuses = None if isinstance(parameters.status, UnsetType) else set(parameters.status)
+    return Selection(closed, statuses)

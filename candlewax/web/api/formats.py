@@ -106,10 +106,11 @@ def respond(
     merged = {
         "ETag": tag,
         "Cache-Control": "no-cache",
-        "Vary": "Accept",
+        "Vary": "Accept, Accept-Encoding",
+        "Accept-Ranges": "bytes",
         **(headers or {}),
     }
-    cached_tags = [name.strip().removeprefix("W/") for name in _if_none_match(request).split(",")]
+    cached_tags = [_plain(name) for name in _if_none_match(request).split(",")]
     if tag in cached_tags or "*" in cached_tags:
         return Response(status_code=304, headers=merged)
     return Response(body, 200, merged, TYPES[form])
@@ -117,3 +118,8 @@ def respond(
 
 def _if_none_match(request: Request) -> str:
     return request.headers.get("if-none-match", "")
+
+
+def _plain(tag: str) -> str:
+    """Return a tag without what compression adds to it."""
+    return tag.strip().removeprefix("W/").replace('-gzip"', '"').replace('-zstd"', '"')

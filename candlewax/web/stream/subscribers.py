@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import polars as pl
@@ -20,6 +21,20 @@ MARKET: Final = ("exchange", "symbol")
 
 ReadReport = Callable[[], dict[str, Any] | None]
 """Returns a report of JSON values; None while there is none."""
+
+
+class LastTrade(NamedTuple):
+    """The last trade of a market that is known."""
+
+    time: datetime
+    price: Decimal
+
+
+class _Close(msgspec.Struct):
+    close: str
+
+
+_decode_close: Final = msgspec.json.Decoder(_Close).decode
 
 
 class Subscribers:
@@ -78,6 +93,17 @@ class Subscribers:
     def markets(self) -> set[tuple[str, str]]:
         """Return the markets that have a day candle."""
         return set(self._days)
+
+    def has_market(self, market: tuple[str, str]) -> bool:
+        """Return whether a market has a day candle."""
+        return market in self._days
+
+    def last_trades(self) -> dict[tuple[str, str], LastTrade]:
+        """Return time and price of the last trade of each market that has a day candle."""
+        return {
+            market: LastTrade(time, Decimal(_decode_close(line).close))
+            for market, (time, line) in self._days.items()
+        }
 
     def update_days(self, rows: pl.DataFrame) -> None:
         """Update the last day candle of markets from rows of candles."""

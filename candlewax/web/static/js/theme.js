@@ -3,7 +3,7 @@
 const STORAGE_KEY = "candlewax-theme";
 const system = matchMedia("(prefers-color-scheme: light)");
 
-function currentTheme() {
+export function currentTheme() {
   return localStorage.getItem(STORAGE_KEY) ?? (system.matches ? "light" : "dark");
 }
 

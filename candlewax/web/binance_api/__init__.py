@@ -1,0 +1,1 @@
+"""Addresses in the shape of Binance's REST API (v3), for programs that speak it."""

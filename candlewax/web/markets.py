@@ -1,0 +1,146 @@
+"""Markets by the names that people and other programs give them."""
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import product
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+
+from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges.kraken import ALIASES
+from candlewax.web.problem import Problem
+from candlewax.web.queries import Store
+from candlewax.web.stream.subscribers import Subscribers
+
+Market = tuple[str, str]
+"""Exchange and unified symbol."""
+
+_SEPARATORS: Final = re.compile(r"[/:_\- ]")
+_UNIFIED: Final = re.compile(r"([^/:]+)/([^/:-]+)(?::([^-]+)(?:-(\w+))?)?")
+_OTHER_CODES: Final[Mapping[str, str]] = {code: alias for alias, code in ALIASES.items()}
+
+
+class Markets:
+    """Stored markets: those that have a day candle, as the stream follows them."""
+
+    def __init__(self, store: Store, subscribers: Subscribers) -> None:
+        self._store = store
+        self._subscribers = subscribers
+        self._stored: frozenset[Market] = frozenset()
+        self._by_name: dict[Market, set[str]] = {}
+        self._indexed: Collection[Market] = ()
+
+    async def all(self) -> list[Market]:
+        """Return all markets, in order."""
+        if not self._known():
+            await self._read()
+        return sorted(self._known())
+
+    async def find(self, exchange: str, name: str) -> str:
+        """Return the unified symbol of the market that a name means.
+
+        Raises Problem: nothing is stored of it, or the name may mean several.
+        """
+        market = (exchange, name)
+        if self._subscribers.has_market(market) or market in self._stored:
+            return name
+        found = self._meant(exchange, name)
+        if not found:
+            await self._read()
+            found = {name} if (exchange, name) in self._stored else self._meant(exchange, name)
+        if len(found) == 1:
+            return next(iter(found))
+        if found:
+            text = f"{name} may be {' or '.join(sorted(found))} at {exchange}"
+        else:
+            text = f"nothing is stored of {name} at {exchange}{self._hint(exchange, name)}"
+        raise Problem(404, "unknown_market", text, "symbol")
+
+    async def find_all(self, exchange: str, names: Iterable[str]) -> list[str]:
+        """Return the unified symbols of several names, each once. Raises Problem."""
+        return list(dict.fromkeys([await self.find(exchange, name) for name in names]))
+
+    def spell(self, exchanges: Iterable[str], name: str) -> list[str]:
+        """Return the unified symbols that a name means at any of some exchanges, as far as known.
+
+        A name that means none of them is returned as it is.
+        """
+        known = self._known()
+        if any((exchange, name) in known for exchange in exchanges):
+            return [name]
+        found = {symbol for exchange in exchanges for symbol in self._meant(exchange, name)}
+        return sorted(found) or [name]
+
+    async def _read(self) -> None:
+        rows = await run_in_threadpool(self._store.symbols)
+        self._stored = frozenset(rows.select("exchange", "symbol").rows())
+
+    def _known(self) -> frozenset[Market]:
+        return self._stored | self._subscribers.markets
+
+    def _meant(self, exchange: str, name: str) -> set[str]:
+        return self._index().get((exchange, fold(name)), set())
+
+    def _index(self) -> Mapping[Market, set[str]]:
+        known = self._known()
+        if known != self._indexed:
+            index: dict[Market, set[str]] = defaultdict(set)
+            for exchange, symbol in known:
+                for name in other_names(symbol):
+                    index[exchange, name].add(symbol)
+            self._by_name, self._indexed = dict(index), known
+        return self._by_name
+
+    def _hint(self, exchange: str, name: str) -> str:
+        """Return what else is stored that may be meant, as the end of a sentence."""
+        index = self._index()
+        elsewhere = [other for other in EXCHANGES if (other, fold(name)) in index]
+        if elsewhere:
+            return f"; it is stored of {' and '.join(elsewhere)}"
+        folded = [key for place, key in index if place == exchange]
+        near = difflib.get_close_matches(fold(name), folded, n=3)
+        symbols: Sequence[str] = sorted({s for key in near for s in index[exchange, key]})
+        return f"; there is {', '.join(symbols)}" if symbols else ""
+
+
+def fold(name: str) -> str:
+    """Return a name without separators and in capitals."""
+    return _SEPARATORS.sub("", name).upper()
+
+
+def other_names(symbol: str) -> set[str]:
+    """Return the folded names of a market: of its assets, with their other codes as well.
+
+    BTC/USDT is BTCUSDT and XBTUSDT, and so is the perpetual BTC/USDT:USDT; the future
+    BTC/USDT:USDT-250627 is BTCUSDT250627.
+    """
+    parts = _UNIFIED.fullmatch(symbol)
+    if not parts:
+        return {fold(symbol)}
+    base, quote, settle, expiry = (part or "" for part in parts.groups())
+    names = set()
+    for one, other in product(_codes(base), _codes(quote)):
+        names |= {fold(one + other + expiry), fold(one + other + settle + expiry)}
+    return names
+
+
+def _codes(asset: str) -> tuple[str, ...]:
+    other = _OTHER_CODES.get(asset)
+    return (asset, other) if other else (asset,)
+
+
+def assets(symbol: str) -> tuple[str, str]:
+    """Return base and quote of a unified symbol; no quote if the symbol has none."""
+    parts = _UNIFIED.fullmatch(symbol)
+    return (parts[1], parts[2]) if parts else (symbol, "")
+
+
+def binance_name(symbol: str) -> str:
+    """Return the name of a market as Binance writes it: BTCUSDT, and BTCUSDT_250627 of a future."""
+    parts = _UNIFIED.fullmatch(symbol)
+    if not parts:
+        return symbol
+    return parts[1] + parts[2] + (f"_{parts[4]}" if parts[4] else "")
