@@ -14,6 +14,7 @@ import polars as pl
 from candlewax.clickhouse.client import Database
 from candlewax.client.request import CANDLE, TRADE, Market, RequestError, Span
 from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.core.market_names import fold, other_names
 from candlewax.core.schema import TIME
 
 PAGE_ROWS: Final = 100_000
@@ -96,22 +97,17 @@ class Reader:
     def select_markets(self, exchanges: Sequence[str], symbols: Sequence[str]) -> list[Market]:
         """Return the markets of these names that have candles; no name stands for all.
 
-        Raises RequestError for a name that no market has.
+        Raises RequestError for a name that no market has, or that several of an exchange may have.
         """
         known = [Market(*names) for names in self.markets().select("exchange", "symbol").rows()]
-        for place, kind, names in ((0, "exchange", exchanges), (1, "symbol", symbols)):
-            for name in names:
-                _require(kind, name, sorted({str(market[place]) for market in known}))
-        chosen = [
-            market
-            for market in known
-            if (not exchanges or market.exchange in exchanges)
-            and (not symbols or market.symbol in symbols)
-        ]
-        if not chosen:
-            wanted = ", ".join((*exchanges, *symbols)) or "any market"
-            raise RequestError(f"no candles of {wanted} are stored")
-        return chosen
+        for exchange in exchanges:
+            if exchange not in (names := sorted({market.exchange for market in known})):
+                raise _unknown("exchange", exchange, names)
+        known = [market for market in known if not exchanges or market.exchange in exchanges]
+        if not known:
+            raise RequestError("no candles are stored")
+        found = {market: None for name in symbols for market in _meant(name, known)}
+        return sorted(found) if symbols else known
 
     def candles(
         self,
@@ -213,12 +209,20 @@ def _to_second(time: datetime) -> datetime:
     return time if not time.microsecond else time.replace(microsecond=0) + timedelta(seconds=1)
 
 
-def _require(kind: str, name: str, known: Sequence[str]) -> None:
-    if name in known:
-        return
-    if not known:
-        raise RequestError(f"{kind}: got {name!r}, but nothing is stored")
-    folded = {one.upper().replace("/", ""): one for one in known}
-    similar = difflib.get_close_matches(name.upper(), folded, cutoff=0.5) or list(folded)[:10]
+def _meant(name: str, known: Sequence[Market]) -> list[Market]:
+    """Return the markets that a name means, at most one of each exchange. Raises RequestError."""
+    if exact := [market for market in known if market.symbol == name]:
+        return exact
+    found = [market for market in known if fold(name) in other_names(market.symbol)]
+    if not found:
+        raise _unknown("symbol", name, sorted({market.symbol for market in known}))
+    if len({market.exchange for market in found}) < len(found):
+        raise RequestError(f"symbol: got {name!r}, which may be {' or '.join(map(str, found))}")
+    return found
+
+
+def _unknown(kind: str, name: str, known: Sequence[str]) -> RequestError:
+    folded = {fold(one): one for one in known}
+    similar = difflib.get_close_matches(fold(name), folded, cutoff=0.5) or list(folded)[:10]
     names = ", ".join(folded[one] for one in similar)
-    raise RequestError(f"{kind}: got {name!r}, takes one that is stored, such as {names}")
+    return RequestError(f"{kind}: got {name!r}, takes one that is stored, such as {names}")

@@ -41,6 +41,13 @@ def test_candles_have_exact_decimals_in_order() -> None:
     assert found["window_start"][0] == BEGIN
 
 
+@pytest.mark.parametrize("name", ["BTCUSDT", "btc-usdt", "XBT/USDT"])
+def test_market_is_known_by_other_names(name: str) -> None:
+    found = client.candles(name)
+    assert set(found["symbol"]) == {"BTC/USDT"}
+    assert found.height == CANDLES
+
+
 def test_closed_leaves_out_the_forming_candle_and_complete_those_without_proof() -> None:
     assert closes(client.candles("BTC/USDT", closed=True)) == expected(0, CANDLES - 1)
     complete = expected(0, CANDLES - 1)

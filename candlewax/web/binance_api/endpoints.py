@@ -13,13 +13,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from candlewax.core.market_names import binance_name
 from candlewax.exchanges import EXCHANGES
 from candlewax.web import tickers
 from candlewax.web.api import formats, params
 from candlewax.web.api.params import EARLIEST, LATEST
 from candlewax.web.binance_api import queries, rows
 from candlewax.web.candle_reader import CandleReader, Wish
-from candlewax.web.markets import Markets, binance_name
+from candlewax.web.markets import Markets
 from candlewax.web.problem import Problem, bad_parameter
 from candlewax.web.queries import Series, Store
 from candlewax.web.stream.subscribers import Subscribers

@@ -9,10 +9,10 @@ import msgspec
 import polars as pl
 
 from candlewax.core.candles.combine import TIMEFRAMES
+from candlewax.core.market_names import assets
 from candlewax.core.rows.amounts import DECIMALS
 from candlewax.web import encode
 from candlewax.web.cache.chunks import CandlePage
-from candlewax.web.markets import assets
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
