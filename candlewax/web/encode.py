@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from operator import attrgetter
 from typing import Any, Final
 
@@ -11,11 +11,14 @@ import polars as pl
 
 from candlewax.core.candles.certificate import COMPLETE, FORMING, GAPS, PARTIAL, UNVERIFIED
 from candlewax.core.candles.combine import TIMEFRAMES
-from candlewax.core.rows.amounts import DECIMALS, QUOTE_DECIMALS, format_units
+from candlewax.core.rows.amounts import DECIMALS, QUOTE_DECIMALS, average_price, format_units
 from candlewax.core.rows.candle_rows import CandleRow
 from candlewax.core.rows.records import Trade
-from candlewax.core.schema import CANDLES
+from candlewax.core.schema import CANDLES, PRICE
 from candlewax.exchanges.protocol.dialect import BUY
+
+_EXACT: Final = Context(prec=60)
+"""Digits that hold every amount."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,13 +37,14 @@ CERTIFICATE: Final = ("status", "missing", "feed_down_ms", "repaired", "revision
 """Columns of a candle's certificate."""
 
 CANDLE: Final = (
-    "window_start", "open", "high", "low", "close", "volume", "quote_volume", "trade_count",
+    "window_start", "open", "high", "low", "close", "volume", "quote_volume", "vwap", "trade_count",
     "buy_volume", "buy_quote_volume", "open_time", "close_time", "first_sequence",
     "last_sequence", "closed", *CERTIFICATE,
 )  # fmt: skip
-"""Fields of a candle, in order."""
+"""Fields of a candle, in order. `vwap` is cut after 12 decimals."""
 
 _MORE: Final[Mapping[str, Any]] = {
+    "vwap": PRICE,
     "closed": pl.Boolean(),
     "status": pl.String(),
     "missing": pl.UInt64(),
@@ -63,11 +67,16 @@ def candles(rows: pl.DataFrame) -> pl.DataFrame:
     if rows.schema["status"].is_integer():
         names = pl.col("status").cast(pl.Int64).replace_strict(STATUSES, return_dtype=pl.String)
         rows = rows.with_columns(names)
+    if "vwap" not in rows.columns:
+        amounts = rows.select("quote_volume", "volume").iter_rows()
+        prices = pl.Series("vwap", [_vwap(*pair) for pair in amounts], PRICE)
+        rows = rows.with_columns(prices)
     return rows.select(*CANDLE)
 
 
 def candle(row: Mapping[str, Any]) -> bytes:
     """Return one row about to be stored in `ohlcv` as JSON."""
+    row = {**row, "vwap": _vwap(row["quote_volume"], row["volume"])}
     fields = {name: _plain_value(row[name]) for name in CANDLE}
     fields["window_start"] = f"{row['window_start']:%Y-%m-%dT%H:%M:%SZ}"
     fields["status"] = STATUSES[row["status"]]
@@ -92,6 +101,7 @@ def candle_of_row(row: CandleRow) -> bytes:
         "close": format_units(row.close, DECIMALS),
         "volume": format_units(row.volume, DECIMALS),
         "quote_volume": format_units(row.quote_volume, QUOTE_DECIMALS),
+        "vwap": format_units(average_price(row.quote_volume, row.volume), DECIMALS),
         "trade_count": row.trade_count,
         "buy_volume": format_units(row.buy_volume, DECIMALS),
         "buy_quote_volume": format_units(row.buy_quote_volume, QUOTE_DECIMALS),
@@ -123,6 +133,14 @@ def trade_of_row(row: Trade) -> bytes:
         "conditions": [] if row.condition is None else [row.condition],
     }
     return msgspec.json.encode(fields)
+
+
+def _vwap(quote_volume: Decimal, volume: Decimal) -> Decimal:
+    """Return a volume-weighted average price, cut after 12 decimals, as the views do."""
+    units = average_price(
+        int(quote_volume.scaleb(QUOTE_DECIMALS, _EXACT)), int(volume.scaleb(DECIMALS, _EXACT))
+    )
+    return Decimal(units).scaleb(-DECIMALS, _EXACT)
 
 
 def _time_text(time_us: int) -> str:

@@ -104,6 +104,8 @@ def _column_sql(name: str) -> str:
         return f"toDateTime64(ohlcv.{name}, 6, 'UTC') AS {name}"
     if name == "status":
         return "toString(ohlcv.status) AS status"
+    if name == "vwap":
+        return "toDecimal128(divideDecimal(ohlcv.quote_volume, ohlcv.volume, 12), 12) AS vwap"
     return f"ohlcv.{name} AS {name}"
 
 

@@ -53,6 +53,12 @@ def quote_volume(price: int, quantity: int) -> int:
     return volume
 
 
+def average_price(quote_volume_units: int, volume_units: int) -> int:
+    """Return a volume-weighted average price in units of 10^-12, cut after them; 0 of no volume."""
+    scale = 10 ** (2 * DECIMALS - QUOTE_DECIMALS)
+    return quote_volume_units * scale // volume_units if volume_units else 0
+
+
 def format_units(units: int, decimals: int) -> str:
     """Return an amount in units of its last decimal as text, without trailing zeros."""
     whole, fraction = divmod(units, 10**decimals)

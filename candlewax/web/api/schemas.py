@@ -29,6 +29,7 @@ SCHEMAS: Final[Mapping[str, Any]] = {
     "Candle": _candle(
         window_start=_TIME,
         **dict.fromkeys(("open", "high", "low", "close", "volume", "quote_volume"), _AMOUNT),
+        vwap={**_AMOUNT, "description": "quote_volume / volume, cut after 12 decimals"},
         trade_count=_WHOLE,
         buy_volume={**_AMOUNT, "description": "traded by taker buys"},
         buy_quote_volume={**_AMOUNT, "description": "traded by taker buys"},

@@ -41,7 +41,10 @@ def candles(draw: st.DrawFn, count: int) -> list[dict[str, Any]]:
     """Candles a minute apart, alike but for their starts and one amount."""
     common: dict[str, Any] = {
         **{name: draw(AMOUNT) for name in ("open", "high", "low", "close", "volume")},
-        **{name: draw(AMOUNT) for name in ("quote_volume", "buy_volume", "buy_quote_volume")},
+        **{
+            name: draw(AMOUNT)
+            for name in ("quote_volume", "vwap", "buy_volume", "buy_quote_volume")
+        },
         **{name: draw(TIME) for name in ("open_time", "close_time")},
         **{name: draw(COUNT) for name in ("trade_count", "first_sequence", "last_sequence")},
         **{name: draw(COUNT) for name in ("missing", "feed_down_ms")},
