@@ -1,6 +1,8 @@
 """Programs of others, pointed here instead of at Binance."""
 
+import asyncio
 import warnings
+from collections.abc import Iterator
 from decimal import Decimal
 
 import ccxt
@@ -19,19 +21,24 @@ BEGIN_MS = int(BEGIN.timestamp()) * 1000
 
 
 @pytest.fixture(scope="module")
-def exchange(client: Client) -> ccxt.binance:
+def exchange(client: Client) -> Iterator[ccxt.binance]:
     """Binance of ccxt, whose public addresses are ours."""
     made = ccxt.binance({"options": {"fetchMarkets": {"types": ["spot"]}}})
     made.urls["api"]["public"] = f"http://127.0.0.1:{client.port}/api/v3"
-    return made
+    yield made
+    made.session.close()
 
 
 @pytest.fixture(scope="module")
-def python_binance(client: Client) -> PythonBinance:
+def python_binance(client: Client) -> Iterator[PythonBinance]:
     """A client of python-binance, whose addresses are ours."""
     made = PythonBinance(ping=False)
     made.API_URL = f"http://127.0.0.1:{client.port}/api"
-    return made
+    yield made
+    made.session.close()
+    # It takes the thread's event loop, or makes one that nothing closes.
+    made.loop.close()
+    asyncio.set_event_loop(None)
 
 
 def test_ccxt_reads_the_candles(exchange: ccxt.binance) -> None:
