@@ -35,6 +35,12 @@ HOURLY_LEVEL: Final = 3
 COMPACTED_LEVEL: Final = 9
 """Zstandard level of compacted files."""
 
+HOURLY_PAGE_BYTES: Final = 1 << 17
+"""Size of a page of new files: the files of a day are merged with a page of each column open."""
+
+COMPACTED_PAGE_BYTES: Final = 1 << 20
+"""Size of a page of compacted files."""
+
 _ENCODINGS: Final = {
     "delta": "DELTA_BINARY_PACKED",
     "prefix": "DELTA_BYTE_ARRAY",
@@ -81,6 +87,8 @@ def write_units(
         for table in _row_groups(batches, schemas.arrow_schema(schema), layer.name):
             writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
         writer.add_key_value_metadata({FOOTER.decode(): _footer_text(units)})
+    # What merging took would otherwise stay with the process until the next merge.
+    pa.default_memory_pool().release_unused()
 
 
 class RunningMeasure:
@@ -155,6 +163,7 @@ def _options(layer: Layer, level: int) -> dict[str, Any]:
     return {
         "compression": "zstd",
         "compression_level": level,
+        "data_page_size": HOURLY_PAGE_BYTES if level == HOURLY_LEVEL else COMPACTED_PAGE_BYTES,
         "data_page_version": "2.0",
         "use_dictionary": [
             path
