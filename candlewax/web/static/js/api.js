@@ -39,17 +39,54 @@ export async function read(part, series, next, signal) {
   return LISTS.includes(part) ? body.data : body;
 }
 
-// Receives events until closed. EventSource's own reconnect is not used: it gives up for good if
-// a response is not an event stream.
-export function stream({ exchange, symbol, timeframe }, { onOpen, onLost, onEvent }) {
-  const source = new EventSource(market("stream", { exchange, symbol }, { timeframe }));
-  source.onopen = onOpen;
-  source.onerror = () => {
-    source.close();
+const EVENTS = ["candles", "trades", "tickers", "health", "database", "reset"];
+
+// A browser opens at most six HTTP/1.1 connections to a server: event streams of six tabs would
+// block all further requests. WebSockets do not count. Event streams are for proxies that refuse
+// WebSockets.
+let usesSocket = true;
+
+// Receives events until closed. If the connection fails before it opens, the next call uses the
+// other kind.
+export function stream({ exchange, symbol, timeframe }, callbacks) {
+  const path = market("stream", { exchange, symbol }, { timeframe });
+  return usesSocket ? openSocket(path, callbacks) : openEvents(path, callbacks);
+}
+
+function openSocket(path, { onOpen, onLost, onEvent }) {
+  const socket = new WebSocket(path);
+  let hasOpened = false;
+  socket.onopen = () => {
+    hasOpened = true;
+    onOpen();
+  };
+  socket.onclose = () => {
+    usesSocket = hasOpened;
     onLost();
   };
-  for (const name of ["candles", "trades", "tickers", "health", "database", "reset"]) {
-    source.addEventListener(name, (event) => onEvent(name, JSON.parse(event.data)));
-  }
+  socket.onmessage = ({ data }) => {
+    for (const [name, value] of JSON.parse(data)) onEvent(name, value);
+  };
+  return () => {
+    socket.onopen = socket.onclose = socket.onmessage = null;
+    socket.close();
+  };
+}
+
+// EventSource's own reconnect is not used: it gives up for good if a response is not an event
+// stream.
+function openEvents(path, { onOpen, onLost, onEvent }) {
+  const source = new EventSource(path);
+  let hasOpened = false;
+  source.onopen = () => {
+    hasOpened = true;
+    onOpen();
+  };
+  source.onerror = () => {
+    source.close();
+    usesSocket = !hasOpened;
+    onLost();
+  };
+  for (const name of EVENTS) source.addEventListener(name, (event) => onEvent(name, JSON.parse(event.data)));
   return () => source.close();
 }
