@@ -1,8 +1,13 @@
 // Requests to the API, and its event stream.
 
+import { SECONDS } from "./timeframes.js";
+
 const BASE = "/api/v1";
 const PAGE = 1000;
 const TRADES = 40;
+
+// Candles before the time that the chart looks at; as many follow.
+const BEFORE = PAGE / 2;
 
 async function get(path, signal) {
   let answer;
@@ -22,19 +27,36 @@ function market(path, { exchange, symbol }, more = {}) {
   return `${BASE}/${path}?${new URLSearchParams({ exchange, symbol, ...more })}`;
 }
 
+const candlesPath = (series, more) => market(`ohlcv/${series.timeframe}`, series, { ...more, limit: PAGE });
+
 const PATHS = {
   about: () => BASE,
   symbols: () => `${BASE}/symbols`,
   health: () => `${BASE}/health`,
-  candles: (series) => market(`ohlcv/${series.timeframe}`, series, { limit: PAGE }),
+  candles: (series) => candlesPath(series),
   trades: (series) => market("trades", series, { limit: TRADES }),
   gaps: (series) => market("gaps", series),
   earlier: (_, next) => next,
+  later: (_, next) => next,
 };
 
 const LISTS = ["symbols", "trades", "gaps"];
 
+// Returns the candles around a time, with links to earlier and later ones; the last ones if there
+// are none from shortly before that time on.
+async function readPast(series, signal) {
+  const from = Math.max(0, series.at - BEFORE * SECONDS[series.timeframe]);
+  const { data, next } = await get(candlesPath(series, { from }), signal);
+  if (!data.length) return { ...await get(candlesPath(series), signal), later: null };
+  return { data, next: from ? candlesPath(series, { to: from }) : null, later: next };
+}
+
 export async function read(part, series, next, signal) {
+  if (part === "candles" && series.at) return readPast(series, signal);
+  if (part === "later") {
+    const { data, next: later } = await get(next, signal);
+    return { data, later };
+  }
   const body = await get(PATHS[part](series, next), signal);
   return LISTS.includes(part) ? body.data : body;
 }

@@ -6,6 +6,8 @@ const key = ({ exchange, symbol }) => `${exchange} ${symbol}`;
 export class Quotes {
   constructor() {
     this.days = new Map();
+    // Prices of 24 hours ago.
+    this.opens = new Map();
     this.selected = null;
     this.candle = null;
   }
@@ -14,18 +16,28 @@ export class Quotes {
     for (const row of rows) this.days.set(key(row), { open: row.open, close: row.close });
   }
 
+  // Takes the first price within the last 24 hours of markets.
+  learnOpens(rows) {
+    for (const row of rows) this.opens.set(key(row), row.open);
+  }
+
   choose(market) {
     this.selected = key(market);
     this.candle = null;
   }
 
+  // `candle` is null while the last drawn candle is a past one.
   draw(candle) {
     this.candle = candle ?? null;
   }
 
+  // Returns the price, and an earlier one: that of 24 hours ago, or of the day's begin in UTC until
+  // it is known.
   of(market) {
     const day = this.days.get(key(market));
-    if (key(market) !== this.selected || !this.candle) return day ?? null;
-    return { open: day?.open ?? null, close: this.candle.close };
+    const open = this.opens.get(key(market)) ?? null;
+    const earlier = open === null ? { open: day?.open ?? null, span: "today" } : { open, span: "24h" };
+    if (key(market) !== this.selected || !this.candle) return day ? { ...earlier, close: day.close } : null;
+    return { ...earlier, close: this.candle.close };
   }
 }

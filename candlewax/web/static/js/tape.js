@@ -1,6 +1,7 @@
 // Live trades of a market, the newest on top.
 
 import { digits, grouped, price } from "./format.js";
+import { millisecond } from "./time.js";
 
 const MOST = 60;
 
@@ -39,6 +40,11 @@ export class Tape {
     }
   }
 
+  // Writes the times again, in another zone.
+  redraw() {
+    for (const time of this.list.querySelectorAll("time")) time.textContent = millisecond(Date.parse(time.dateTime));
+  }
+
   row(trade) {
     const row = document.createElement("div");
     row.className = "row";
@@ -51,7 +57,8 @@ export class Tape {
     const quantity = document.createElement("span");
     quantity.textContent = grouped(trade.quantity);
     const time = document.createElement("time");
-    time.textContent = trade.timestamp.slice(11, 23);
+    time.dateTime = trade.timestamp;
+    time.textContent = millisecond(Date.parse(trade.timestamp));
     const place = document.createElement("span");
     place.append(time);
     row.append(amount, quantity, place);
