@@ -90,8 +90,10 @@ function openSocket(path, { onOpen, onLost, onEvent }) {
     for (const [name, value] of JSON.parse(data)) onEvent(name, value);
   };
   return () => {
-    socket.onopen = socket.onclose = socket.onmessage = null;
-    socket.close();
+    socket.onclose = socket.onmessage = null;
+    // Browsers log an error if a WebSocket is closed before it is open.
+    socket.onopen = () => socket.close();
+    if (socket.readyState !== WebSocket.CONNECTING) socket.close();
   };
 }
 

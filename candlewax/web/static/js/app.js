@@ -37,6 +37,7 @@ function chooseTimeframe(timeframe) {
 }
 
 function now() {
+  toolbar.clearDate();
   if (view.isPast) choose({ at: null });
   else chart.now();
 }

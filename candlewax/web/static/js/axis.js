@@ -16,7 +16,7 @@ export const scaleOptions = () => ({ mode: prefs.isLog ? PriceScaleMode.Logarith
 
 // Decimals of the last prices, so that small prices show all of theirs.
 export function placesOf(rows) {
-  const shown = rows.flatMap((row) => [row.open, row.high, row.low, row.close]).map(digits);
+  const shown = rows.map((row) => digits(row.close));
   return Math.min(MAX_DECIMALS, Math.max(2, ...shown));
 }
 

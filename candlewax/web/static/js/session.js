@@ -189,7 +189,7 @@ function hear(state) {
 // Candles that reach the present are read again without a time.
 function reach(state, later) {
   state.later = later;
-  if (later === null) state.series.at = null;
+  if (later === null) state.series = { ...state.series, at: null };
 }
 
 function openStream(state, effects) {

@@ -13,6 +13,7 @@ export class Toolbar {
   // `on` has a function for each: choices, date, compare, picture, table, fit.
   constructor(on) {
     this.on = on;
+    this.date = "";
     this.toggle("log", "isLog");
     this.toggle("zone", "isLocal");
     for (const [name, { name: title, colour }] of Object.entries(OVERLAYS)) {
@@ -26,7 +27,11 @@ export class Toolbar {
     byId("fit").addEventListener("click", on.fit);
     byId("picture").addEventListener("click", on.picture);
     byId("table").addEventListener("click", on.table);
-    byId("date").addEventListener("change", () => this.goTo());
+    // A browser reports each change of a part of the date: only a finished one counts.
+    byId("date").addEventListener("blur", () => this.goTo());
+    byId("date").addEventListener("keydown", (event) => {
+      if (event.key === "Enter") byId("date").blur();
+    });
     byId("compare").addEventListener("change", () => {
       const [exchange, symbol] = byId("compare").value.split(" ");
       on.compare(symbol ? { exchange, symbol } : null);
@@ -59,8 +64,16 @@ export class Toolbar {
   }
 
   goTo() {
-    const ms = parse(byId("date").value);
+    const text = byId("date").value;
+    if (text === this.date) return;
+    this.date = text;
+    const ms = parse(text);
     if (!Number.isNaN(ms)) this.on.date(Math.floor(ms / 1000));
+  }
+
+  // Empties the date, so that it can be chosen again.
+  clearDate() {
+    this.date = byId("date").value = "";
   }
 
   // Offers the markets of the same asset for a comparison.
