@@ -122,12 +122,13 @@ function enterAddress() {
 
 addEventListener("popstate", enterAddress);
 
-// For measurements and tests: milliseconds from the receipt of trades until they were drawn, the
-// candles in the chart library, and the points of a line over them.
+// For measurements and tests: milliseconds from the receipt of trades until they were drawn, what is
+// in the chart library, and the places of the candles that are in sight.
 window.candlewax = {
   waits: () => view.feeds.waits,
   drawn: () => chart.drawn(),
   overlay: (name) => chart.overlays.series.get(name)?.data() ?? null,
+  range: () => chart.chart.timeScale().getVisibleLogicalRange(),
   compared: () => view.comparison.line?.data() ?? null,
 };
 

@@ -50,10 +50,14 @@ export class Chart {
       this.onSeen(this.seen());
     });
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
-      if (!range) return;
+      if (!range || !this.hasArrived()) return;
       if (range.from < 40) onEarlier();
       if (this.chart.timeScale().scrollPosition() > -40) onLater();
       onFollow(this.follows());
+    });
+    // Candles may come before the first layout.
+    this.chart.timeScale().subscribeSizeChange(() => {
+      if (this.isFresh && this.rows.size) this.fit(this.target);
     });
     this.paint();
   }
@@ -96,6 +100,7 @@ export class Chart {
     this.isFresh = true;
     this.isWhole = false;
     this.pointed = undefined;
+    this.target = null;
     this.draw();
     this.chart.applyOptions(timeOptions(timeframe === "1d"));
   }
@@ -115,13 +120,23 @@ export class Chart {
 
   // Fits the candles into the width, around a time if one is given, and the prices into the height.
   fit(time) {
-    this.isFresh = false;
     const scale = this.chart.timeScale();
+    this.target = time;
+    this.isFresh = !scale.width();
+    if (this.isFresh) return;
     const fitted = scale.width() / (this.candles.data().length + 2 * MARGIN);
     scale.applyOptions({ barSpacing: Math.min(SPACING.most, Math.max(SPACING.fitted, fitted)) });
     this.chart.priceScale("right").applyOptions({ autoScale: true });
-    if (time) this.look(Math.min(Math.max(time, this.rows.keys().next().value), this.lastTime()));
+    if (time) this.look(this.target = Math.min(Math.max(time, this.rows.keys().next().value), this.lastTime()));
     else scale.scrollToPosition(MARGIN, false);
+  }
+
+  // The library scrolls a frame later: until then it reports the range before.
+  hasArrived() {
+    if (!this.target) return true;
+    const range = this.chart.timeScale().getVisibleRange();
+    if (range?.from <= this.target && this.target <= range?.to) this.target = null;
+    return !this.target;
   }
 
   // VWAP needs the day from its first candle on.
