@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 from candlewax.core.batch import Batch
 from tests.support.databases import Databases
 from tests.support.market_page import PATIENCE, MarketPage, market_page
-from tests.support.page_markets import COUNT, store_markets
+from tests.support.page_markets import COUNT, LONG_COUNT, candle_of, minute, store_markets
 from tests.support.web_server import Served, serving
 from tests.web.page.test_page import changed
 
@@ -175,6 +175,20 @@ def test_times_are_in_utc_until_local_is_chosen(browser: Browser, served: Served
     page.keyboard.press("6")
     expect(legend).to_have_text("2026-09-14")
     context.close()
+
+
+def test_change_is_that_of_24_hours_of_the_feed(
+    page: MarketPage, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first candle within them; without one it is the day's, and is called so."""
+    page.load("#binance/LONG/USDT/1m")
+    expect(page.at("#change")).to_contain_text("today")
+    last = int(minute(LONG_COUNT - 1).timestamp() * 1_000_000)
+    monkeypatch.setattr(served.live.clock, "feed_time_us", lambda _: last)
+    page.load("#binance/LONG/USDT/1m")
+    first = candle_of("LONG/USDT", LONG_COUNT - 1_440)["open"]
+    change = (candle_of("LONG/USDT", LONG_COUNT - 1)["close"] / first - 1) * 100
+    expect(page.at("#change")).to_have_text(f"{change:+.2f}% 24h".replace("-", "\N{MINUS SIGN}"))
 
 
 def test_recording_is_called_replay(

@@ -51,6 +51,12 @@ async function readPast(series, signal) {
   return { data, next: from ? candlesPath(series, { to: from }) : null, later: next };
 }
 
+// Returns the open of a market's first candle from a time on; null if there is none.
+export async function firstOpen(series, from) {
+  const { data } = await get(market("ohlcv/1m", series, { from, limit: 1 }));
+  return data[0]?.open ?? null;
+}
+
 export async function read(part, series, next, signal) {
   if (part === "candles" && series.at) return readPast(series, signal);
   if (part === "later") {

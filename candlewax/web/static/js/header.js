@@ -38,8 +38,9 @@ export function showPrice(quote, places) {
   }
   if (shown.value !== text) shown.value = text;
   shown.dataset.close = quote?.close ?? "";
-  const moved = quote && quote.open !== null ? percent(quote.open, quote.close) : null;
-  const span = moved ? `${moved.text} ${quote.span}` : "";
+  const earlier = quote?.open24 ?? quote?.open ?? null;
+  const moved = earlier === null ? null : percent(earlier, quote.close);
+  const span = moved ? `${moved.text} ${quote.open24 === null ? "today" : "24h"}` : "";
   if (change.textContent !== span) change.textContent = span;
   change.className = moved ? `change ${moved.up ? "up" : "down"}` : "change";
 }

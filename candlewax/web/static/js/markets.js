@@ -139,7 +139,7 @@ export class Markets {
     if (quote.open === null) return;
     const moved = percent(quote.open, quote.close);
     write(change, moved.text);
-    change.title = quote.span;
+    change.title = "since midnight UTC";
     change.classList.toggle("up", moved.up);
     change.classList.toggle("down", !moved.up);
   }

@@ -16,9 +16,9 @@ export class Quotes {
     for (const row of rows) this.days.set(key(row), { open: row.open, close: row.close });
   }
 
-  // Takes the first price within the last 24 hours of markets.
-  learnOpens(rows) {
-    for (const row of rows) this.opens.set(key(row), row.open);
+  // Takes the first price of a market within the last 24 hours.
+  learnOpen(market) {
+    this.opens.set(key(market), market.open);
   }
 
   choose(market) {
@@ -31,12 +31,10 @@ export class Quotes {
     this.candle = candle ?? null;
   }
 
-  // Returns the price, and an earlier one: that of 24 hours ago, or of the day's begin in UTC until
-  // it is known.
+  // Returns the price, with those of midnight UTC and of 24 hours ago, null if unknown.
   of(market) {
     const day = this.days.get(key(market));
-    const open = this.opens.get(key(market)) ?? null;
-    const earlier = open === null ? { open: day?.open ?? null, span: "today" } : { open, span: "24h" };
+    const earlier = { open: day?.open ?? null, open24: this.opens.get(key(market)) ?? null };
     if (key(market) !== this.selected || !this.candle) return day ? { ...earlier, close: day.close } : null;
     return { ...earlier, close: this.candle.close };
   }

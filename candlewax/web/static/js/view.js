@@ -4,6 +4,7 @@
 import { Chart } from "./chart.js";
 import { showCheck } from "./check.js";
 import { Comparison } from "./compare.js";
+import { DayOpen } from "./day.js";
 import { Feeds } from "./feeds.js";
 import { EXCHANGES, grouped } from "./format.js";
 import { Gaps } from "./gaps.js";
@@ -24,6 +25,10 @@ export class View {
     this.isPast = false;
     this.onMarkets = () => {};
     this.quotes = new Quotes();
+    this.dayOpen = new DayOpen(api, (market) => {
+      this.quotes.learnOpen(market);
+      if (this.series) this.showQuote(this.series);
+    });
     this.chart = new Chart(byId("chart"), {
       onSeen: () => this.showLegend(),
       onEarlier: () => sendEvent({ type: "earlier" }),
@@ -82,13 +87,16 @@ export class View {
   }
 
   tickers(rows) {
+    const known = this.markets.markets.size;
     this.quotes.learn(rows);
     this.markets.tickers(rows);
+    if (this.markets.markets.size > known) this.onMarkets();
   }
 
   health(report) {
     this.feeds.show(report);
     showCheck(byId("check"), report);
+    if (this.series) this.dayOpen.follow(this.series, report.now);
   }
 
   seen(received) {
