@@ -1,8 +1,10 @@
 """Controls of the page: history, search, favourites, zones, tabs and notices."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 from playwright.sync_api import Browser, expect
 
@@ -11,7 +13,7 @@ from tests.support.databases import Databases
 from tests.support.market_page import PATIENCE, MarketPage, market_page
 from tests.support.page_markets import COUNT, LONG_COUNT, candle_of, minute, store_markets
 from tests.support.web_server import Served, serving
-from tests.web.page.test_page import changed
+from tests.web.page.test_page import changed, new_trade
 
 pytestmark = pytest.mark.slow("a browser", seconds=30)
 
@@ -96,6 +98,16 @@ def test_wrong_address_is_told_and_the_busiest_market_shown(
     expect(page.at("#notice")).to_be_hidden()
 
 
+def test_market_without_trades_says_so(page: MarketPage, served: Served) -> None:
+    """Until the first one comes."""
+    page.load("#binance/ETH/USDT/1m")
+    expect(page.at("#tape-rows .note")).to_have_text("No trades yet.")
+    trades = new_trade(datetime.now(UTC)).with_columns(symbol=pl.lit("ETH/USDT"))
+    served.hub.put([Batch("binance", {"silver_trades": trades}, trades)])
+    expect(page.at("#tape-rows .row")).to_have_count(1)
+    expect(page.at("#tape-rows .note")).to_have_count(0)
+
+
 def test_typed_text_finds_markets_without_their_punctuation(page: MarketPage) -> None:
     """By symbol and by exchange; symbols that begin with the text come first."""
     page.load()
@@ -125,7 +137,11 @@ def test_arrow_keys_mark_a_market_and_enter_takes_it(page: MarketPage) -> None:
     page.page.keyboard.press("Home")
     page.page.keyboard.press("ArrowDown")
     page.page.keyboard.press("Enter")
-    expect(page.at("#market-rows [aria-selected=true] .name")).to_have_text(names[1])
+    selected = page.at("#market-rows [aria-selected=true] .name")
+    expect(selected).to_have_text(names[1])
+    page.at("#chart").focus()
+    page.page.keyboard.press("k")
+    expect(selected).to_have_text(names[0])
 
 
 def test_favourites_come_first_and_outlast_the_visit(page: MarketPage) -> None:

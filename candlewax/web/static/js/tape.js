@@ -23,8 +23,16 @@ export class Tape {
     this.list.append(Object.assign(document.createElement("p"), { className: "note", textContent: text }));
   }
 
+  // Shows the trades that were read, or that there are none.
+  show(trades) {
+    this.clear();
+    if (trades.length) this.add(trades);
+    else this.say("No trades yet.");
+  }
+
   // Adds trades, oldest first; a trade that is already on the tape is skipped.
   add(trades) {
+    if (trades.length) this.list.querySelector(".note")?.remove();
     for (const trade of trades.slice(-MOST)) {
       const name = `${trade.trade_id} ${trade.timestamp}`;
       if (this.known.has(name)) continue;

@@ -46,7 +46,7 @@ export class View {
     const oldSeries = this.series;
     this.series = series;
     this.chart.clear(series.timeframe);
-    this.tape.clear();
+    this.tape.say("Loading…");
     this.gaps.clear();
     nameSeries(series);
     this.quotes.choose(series);
@@ -67,7 +67,7 @@ export class View {
       candles: () => this.chart.show(value.data, value.next === null, series.at),
       earlier: () => this.chart.earlier(value.data, value.next === null),
       later: () => this.chart.later(value.data),
-      trades: () => { this.tape.clear(); this.tape.add(value); },
+      trades: () => this.tape.show(value),
       gaps: () => this.gaps.show(value),
       about: () => { byId("what").textContent = value.feed; },
       symbols: () => { this.markets.add(value); this.onMarkets(); },
