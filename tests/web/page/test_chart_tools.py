@@ -178,6 +178,8 @@ def test_date_shows_past_candles_and_scrolling_reaches_the_present(
     )
     served.client.ask("/api/v1/ohlcv/1m", {"exchange": "binance", "symbol": "LONG/USDT"})
     assert len(page.drawn()) == 1_000
+    for _ in range(12):
+        page.page.keyboard.press("-")
     while len(page.drawn()) == 1_000:
         page.page.keyboard.press("ArrowRight")
     expect(page.at("#state")).to_have_attribute("data-state", "waiting")

@@ -282,9 +282,11 @@ export class Chart {
     this.chart.timeScale().setVisibleRange({ from: time - half, to: time + half });
   }
 
-  scroll(bars) {
+  // Scrolls back (-1) or forth (1) by an eighth of what is in sight.
+  scroll(direction) {
     const scale = this.chart.timeScale();
-    scale.scrollToPosition(scale.scrollPosition() + bars, false);
+    const { from = 0, to = 0 } = scale.getVisibleLogicalRange() ?? {};
+    scale.scrollToPosition(scale.scrollPosition() + direction * Math.max(10, (to - from) / 8), false);
   }
 
   zoom(factor) {
