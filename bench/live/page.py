@@ -1,7 +1,8 @@
 """Cost of an open page to the pipeline, and delay until trades are on the screen.
 
 One process runs everything (`candlewax up`, live), over a table that already holds a million
-candles. It is measured alone, then with a page open in a browser.
+candles. It is measured alone, then with a driver of the page, then with the page in a browser,
+which competes for the same cores.
 """
 
 import json
@@ -46,6 +47,7 @@ def run(seconds: float) -> Iterator[Result]:
         time.sleep(_WARM)
         alone = _measure(stage, up, seconds)
         yield {"part": "page", "what": "no page", "rate": RATE, **alone}
+        yield {"part": "page", "rate": RATE, **_drive(stage, up, port, seconds)}
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=path, args=list(OPTIONS))
             page = browser.new_page(viewport={"width": 1440, "height": 900})
@@ -59,6 +61,16 @@ def run(seconds: float) -> Iterator[Result]:
         fields = {"part": "page", "rate": RATE, "markets": shown}
         yield {**fields, "what": "a page: from receipt to screen", **summary(delays), **used}
         yield {**fields, "what": "from receipt to the tables", **_stored(port), **used}
+
+
+def _drive(stage: Stage, up: Piece, port: int, seconds: float) -> Result:
+    driver = ("-m", "bench.live.page_driver", str(port), "binance/BTC/USDT", str(seconds + 1))
+    piece = stage.python("driver", *driver)
+    used = _measure(stage, up, seconds)
+    piece.wait_for_end()
+    delays = json.loads(piece.output())
+    stage.end(piece)
+    return {"what": "a page's events: from receipt to screen", **summary(delays), **used}
 
 
 def _instruments(path: Path) -> Path:

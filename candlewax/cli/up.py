@@ -246,6 +246,7 @@ class _PlaybackPageClock(Clock):
 
     def __init__(self, playback: PlaybackClock) -> None:
         self._playback = playback
+        self.pace = playback.pace
 
     def feed_time_us(self, wall_us: int) -> int:
         return self._playback.now(wall_us)

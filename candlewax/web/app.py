@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from candlewax.clickhouse.client import BusyError, UnavailableError
@@ -31,6 +31,7 @@ from candlewax.web.problem import Problem
 from candlewax.web.queries import Store
 from candlewax.web.request_guard import Guard
 from candlewax.web.sql.endpoint import Reader, Sql
+from candlewax.web.stream.socket import StreamSocket
 from candlewax.web.stream.subscribers import Subscribers
 
 STATIC: Final = Path(__file__).with_name("static")
@@ -85,6 +86,7 @@ def build_app(
         Route(f"{BASE}/tickers", deliver(api.tickers)),
         Route(f"{BASE}/health", api.health),
         Route(f"{BASE}/stream", api.stream),
+        WebSocketRoute(f"{BASE}/stream", StreamSocket(subscribers).answer),
         *binance_routes(BinanceApi(store, subscribers, markets, reader_of_candles), deliver),
         Route("/docs", _file("docs.html")),
         Route("/openapi.json", deliver(openapi)),

@@ -12,9 +12,10 @@ import resource
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 MOST: Final = 256
 """Connections open at a time. More than asyncio accepts in one go (100), so that the server reads
@@ -151,6 +152,7 @@ class BoundedProtocol(H11Protocol):
         """Loop time at which the client last read while an answer waits to be sent; else None."""
         self._unsent_bytes = 0
         self._has_received = False
+        self._is_websocket = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Accept the connection, or answer 503 if there are too many."""
@@ -176,15 +178,26 @@ class BoundedProtocol(H11Protocol):
         self._has_received = False
         super().on_response_complete()
 
+    def handle_websocket_upgrade(self, event: Any) -> None:  # noqa: ANN401 - h11's
+        """Hand the connection to a WebSocket. It keeps its place, and is never cut off here:
+        uvicorn ends it if it does not answer a ping.
+        """
+        self._is_websocket = True
+        free_place = partial(self._connections.forget, self)
+        self.ws_protocol_class = cast(type[asyncio.Protocol], partial(_WebSocket, free_place))
+        super().handle_websocket_upgrade(event)
+
     @property
     def is_waiting(self) -> bool:
         """Return whether no complete request is there and no answer waits to be sent."""
-        if self.stalled_since is not None:
+        if self._is_websocket or self.stalled_since is not None:
             return False
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     def end_if_late(self, now: float) -> None:
         """End the connection if one of its timeouts is over."""
+        if self._is_websocket:
+            return
         self._watch_unsent(now)
         if self.stalled_since is not None:
             if now - self.stalled_since > STALLED_S:
@@ -209,6 +222,19 @@ class BoundedProtocol(H11Protocol):
         """Abort the connection."""
         self._connections.forget(self)
         self.transport.abort()
+
+
+class _WebSocket(WebSocketsSansIOProtocol):
+    """WebSocket with a callback at its end."""
+
+    def __init__(self, on_lost: Callable[[], None], **options: Any) -> None:  # noqa: ANN401 - uvicorn's
+        super().__init__(**options)
+        self._on_lost = on_lost
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Free the place of the connection."""
+        self._on_lost()
+        super().connection_lost(exc)
 
 
 def bounded_protocol(connections: Connections) -> Callable[..., BoundedProtocol]:

@@ -41,6 +41,9 @@ class Guard:
         self._names = {name.lower() for name in names} | {"localhost"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._check_websocket(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -65,6 +68,15 @@ class Guard:
             await answer(problem)(scope, receive, send_with_headers)
             return
         await self._app(scope, _limit_body(receive), send_with_headers)
+
+    async def _check_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Browsers let pages of any site open a WebSocket: only this check stands before it.
+        try:
+            self._check(scope, Headers(scope=scope))
+        except Problem as problem:
+            await answer(problem)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         host = headers.getlist("host")

@@ -16,6 +16,9 @@ from candlewax.web.stream.subscribers import Subscribers
 _PATIENCE: Final = 10.0
 """Seconds for the server to start, and to answer open requests when it stops."""
 
+MOST_MESSAGE_BYTES: Final = 1 << 10
+"""Bytes of a message that a page sends by WebSocket; the page sends none."""
+
 
 class ServerError(RuntimeError):
     """Failure to listen on an address or to start; the text says why."""
@@ -34,9 +37,12 @@ class Server:
             app,
             # uvicorn calls it like a class.
             http=cast(type[asyncio.Protocol], bounded_protocol(self.connections)),
-            ws="none",
             # Not whichever loop other packages happen to bring.
             loop="asyncio",
+            ws="websockets-sansio",
+            ws_max_size=MOST_MESSAGE_BYTES,
+            # An event is some hundred bytes: to compress it costs more than it saves.
+            ws_per_message_deflate=False,
             lifespan="on",
             access_log=False,
             log_config=None,

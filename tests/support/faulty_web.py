@@ -63,6 +63,15 @@ _HURRY: Final = """() => {
 """Has waits before another attempt end soon; bounds on silence stay."""
 
 
+_NO_SOCKET: Final = """() => {
+    window.WebSocket = class {
+        constructor() { setTimeout(() => this.onclose?.()); }
+        close() {}
+    };
+}"""
+"""Refuses WebSockets, as a proxy may: the page then opens event streams, which tests can route."""
+
+
 class Chosen(NamedTuple):
     """A market and a timeframe, as the page names them."""
 
@@ -100,7 +109,7 @@ def opened(browser: Browser, port: int, chosen: Chosen, scheme: Any = "dark") ->
     """Open the page at a series; at the end nothing foreign was ever drawn."""
     expect.set_options(timeout=PATIENCE)
     bases = {" ".join(series): base for series, base in BASES.items()}
-    scripts = f"({_WATCH})({bases})", f"({_HURRY})()"
+    scripts = f"({_WATCH})({bases})", f"({_HURRY})()", f"({_NO_SOCKET})()"
     media = {"color_scheme": scheme, "reduced_motion": "reduce"}
     with lent(browser, scripts=scripts, **media) as page:
         page.set_default_timeout(PATIENCE)

@@ -5,16 +5,18 @@ import resource
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, cast
 
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn import Config
 from uvicorn.server import ServerState
+from websockets.sync.client import connect
 
 from candlewax.web import connection_limits
 from candlewax.web.connection_limits import BoundedProtocol, Connections
@@ -44,6 +46,7 @@ class Site:
             Route("/now", self._now),
             Route("/later", self._later, methods=["GET", "POST"]),
             Route("/large", self._large),
+            WebSocketRoute("/socket", self._echo),
         ]
         self.server = Server(
             Starlette(routes=routes), Subscribers(StoredFeedStatus()), "127.0.0.1", 0
@@ -58,6 +61,12 @@ class Site:
         self.began.release()
         await asyncio.to_thread(self.go.wait)
         return PlainTextResponse("later")
+
+    async def _echo(self, websocket: WebSocket) -> None:
+        await websocket.accept()
+        with suppress(WebSocketDisconnect):
+            while True:
+                await websocket.send_text(await websocket.receive_text())
 
     async def _large(self, _: Request) -> Response:
         return Response(LARGE)
@@ -233,3 +242,19 @@ def test_slow_reader_is_ended_only_without_progress(
         pipe.unsent -= read
     assert pipe.aborted == ended
     loop.close()
+
+
+def test_websocket_keeps_its_place_until_it_closes(site: Site) -> None:
+    """It takes one of the connections, and is not cut off for another."""
+    connections = site.server.connections
+    connections.most = connections.most_of_one = 1
+    with connect(f"ws://127.0.0.1:{site.server.port}/socket", proxy=None) as opened:
+        opened.send("here")
+        assert opened.recv() == "here"
+        assert len(connections) == 1
+        assert site.client.ask("/now").status == 503
+        opened.send("still here")
+        assert opened.recv() == "still here"
+    while len(connections):
+        assert site.server.port
+    assert site.client.ask("/now").status == 200

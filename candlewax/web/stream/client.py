@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -11,6 +11,13 @@ from candlewax.web.queries import Series
 
 TAPE: Final = 60
 """Trades that wait for a page; it shows no more."""
+
+
+class Event(NamedTuple):
+    """Name of an event, and its JSON."""
+
+    name: bytes
+    data: bytes
 
 
 class StreamClient:
@@ -74,44 +81,60 @@ class StreamClient:
         self._has_events.set()
 
     async def next(self, patience: float) -> bytes | None:
-        """Return queued events, a comment after `patience` seconds without any, None at the end."""
+        """Return queued events as server-sent ones, a comment after `patience` seconds without
+        any, None at the end.
+        """
+        events = await self._next_events(patience)
+        if events is None:
+            return None
+        return b"".join(_server_sent(event) for event in events) or b": still here\n\n"
+
+    async def next_message(self, patience: float) -> bytes | None:
+        """Return queued events as a JSON array of [name, data]; it is empty after `patience`
+        seconds without any. Return None at the end.
+        """
+        events = await self._next_events(patience)
+        if events is None:
+            return None
+        return encode.array([b'["' + name + b'",' + data + b"]" for name, data in events])
+
+    async def _next_events(self, patience: float) -> list[Event] | None:
         try:
             await asyncio.wait_for(self._has_events.wait(), patience)
         except TimeoutError:
-            return b": still here\n\n"
+            return []
         self._has_events.clear()
         return None if self._ended else self._drain()
 
-    def _drain(self) -> bytes:
-        parts = []
+    def _drain(self) -> list[Event]:
+        events = []
         if self._database:
-            parts.append(_event(b"database", self._database))
+            events.append(Event(b"database", self._database))
             self._database = None
         if self._reset:
-            parts.append(_event(b"reset", b"{" + self._series_fields + b"}"))
+            events.append(Event(b"reset", b"{" + self._series_fields + b"}"))
             self._reset = False
         if self._candles:
             rows = encode.array([line for _, line in sorted(self._candles.items())])
             received_us = b"null" if self._received_us is None else str(self._received_us).encode()
             fields = b'"received_us":' + received_us + b',"data":' + rows
-            parts.append(self._series_event(b"candles", fields))
+            events.append(self._series_event(b"candles", fields))
             self._candles.clear()
             self._received_us = None
         if self._trades:
-            parts.append(
-                self._series_event(b"trades", b'"data":' + encode.array(list(self._trades)))
-            )
+            rows = encode.array(list(self._trades))
+            events.append(self._series_event(b"trades", b'"data":' + rows))
             self._trades.clear()
         if self._tickers:
-            parts.append(_event(b"tickers", encode.array(list(self._tickers.values()))))
+            events.append(Event(b"tickers", encode.array(list(self._tickers.values()))))
             self._tickers.clear()
         if self._health:
-            parts.append(_event(b"health", self._health))
+            events.append(Event(b"health", self._health))
             self._health = None
-        return b"".join(parts)
+        return events
 
-    def _series_event(self, name: bytes, fields: bytes) -> bytes:
-        return _event(name, b"{" + self._series_fields + b"," + fields + b"}")
+    def _series_event(self, name: bytes, fields: bytes) -> Event:
+        return Event(name, b"{" + self._series_fields + b"," + fields + b"}")
 
 
 def _encode_series(series: Series) -> bytes:
@@ -119,5 +142,5 @@ def _encode_series(series: Series) -> bytes:
     return msgspec.json.encode(series._asdict())[1:-1]
 
 
-def _event(name: bytes, data: bytes) -> bytes:
-    return b"event: " + name + b"\ndata: " + data + b"\n\n"
+def _server_sent(event: Event) -> bytes:
+    return b"event: " + event.name + b"\ndata: " + event.data + b"\n\n"

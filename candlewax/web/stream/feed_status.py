@@ -50,6 +50,9 @@ class FeedReporter(Protocol):
 class Clock:
     """Clock of a live feed: the time here."""
 
+    pace: float | None = None
+    """Seconds of a recording that are played in one second; None for a live feed."""
+
     def feed_time_us(self, wall_us: int) -> int:
         """Return the feed's time at a time here; microseconds since 1970."""
         return wall_us
@@ -183,6 +186,7 @@ class LiveFeedStatus:
         delays = sorted(recent)
         return {
             "status": "ended" if self.has_ended else self._status(now_us, wall_us),
+            "replay": self._clock.pace,
             "now": now_us // 1000,
             "feeds": [
                 self._as_json(c, now_us, wall_us) for c in self._shown_connections(now_us, wall_us)

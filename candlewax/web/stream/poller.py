@@ -61,6 +61,7 @@ class StoredFeedStatus:
             status = "live" if states <= {"live", "rotating"} else "degraded"
         return {
             "status": status,
+            "replay": None,
             "now": wall_us // 1000,
             "feeds": feeds,
             "frames_per_second": round(sum(feed["frames_per_second"] for feed in feeds), 1),

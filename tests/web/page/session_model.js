@@ -4,25 +4,17 @@
 //
 // The oracle is written by other rules than the machine: it knows what the server holds.
 
-const SERIES = [
+export const SERIES = [
   { exchange: "kraken", symbol: "ADA/EUR", timeframe: "1m" },
   { exchange: "kraken", symbol: "ADA/EUR", timeframe: "15m" },
   { exchange: "coinbase", symbol: "ADA/EUR", timeframe: "1m" },
+  // The past of the first one.
+  { exchange: "kraken", symbol: "ADA/EUR", timeframe: "1m", at: 7 },
 ];
+const place = (row) => Number(row.window_start.slice(1));
 const AWAY = { type: "database", away: "it does not answer" };
 const PARTS = ["candles", "trades", "gaps"];
 const name = ({ exchange, symbol, timeframe }) => `${exchange} ${symbol} ${timeframe}`;
-
-// Mulberry32: the same seed, the same moves.
-function dice(seed) {
-  let state = seed >>> 0;
-  return (sides) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % sides;
-  };
-}
 
 export class World {
   constructor(machine) {
@@ -57,14 +49,17 @@ export class World {
   clear({ series }) { this.drawn = { of: name(series), rows: new Map(), shown: false }; }
 
   show({ part, value }) {
-    if (part !== "candles") return;
-    this.drawn.rows = new Map(value.data.map((row) => [row.window_start, row]));
+    if (part !== "candles" && part !== "later") return;
+    const kept = part === "later" ? this.drawn.rows : [];
+    this.drawn.rows = new Map([...kept, ...value.data.map((row) => [row.window_start, row])]);
     this.drawn.shown = true;
   }
 
-  merge({ part, rows }) {
+  // As the chart does: later rows than the last drawn one are not of the past.
+  merge({ part, rows, isPast }) {
     if (part !== "candles") return;
-    for (const row of rows) this.drawn.rows.set(row.window_start, row);
+    const last = Math.max(-1, ...[...this.drawn.rows.values()].map(place));
+    for (const row of rows) if (!isPast || place(row) <= last) this.drawn.rows.set(row.window_start, row);
   }
 
   unread() {}
@@ -76,7 +71,10 @@ export class World {
     this.timers.delete(id);
   }
 
-  read({ id, part, series }) { this.requests.set(id, { part, series, isWanted: true, value: undefined }); }
+  read({ id, part, series }) {
+    if (part === "later" && !this.drawn.shown) throw new Error("later candles of nothing");
+    this.requests.set(id, { part, series, isWanted: true, value: undefined });
+  }
 
   abort({ id }) {
     if (this.requests.has(id)) this.requests.get(id).isWanted = false;
@@ -109,7 +107,10 @@ export class World {
 
   compare(when) {
     const text = (rows) => JSON.stringify([...rows].map((row) => [row.window_start, row.value]).sort());
-    const [is, right] = [text(this.drawn.rows.values()), text(this.rows(this.state.series))];
+    const last = Math.max(-1, ...[...this.drawn.rows.values()].map(place));
+    const rows = this.rows(this.state.series).filter((row) => this.state.later === null || place(row) <= last);
+    if (this.state.later === null && this.state.series.at) throw new Error("the present has a time");
+    const [is, right] = [text(this.drawn.rows.values()), text(rows)];
     if (is !== right) throw new Error(`${when}: drawn ${is}, the server has ${right}`);
   }
 
@@ -122,7 +123,7 @@ export class World {
     found.push(() => this.miss());
     found.push(() => (this.isAway ? this.comeBack() : this.goAway()));
     if (this.state.series) {
-      found.push(() => this.send({ type: "earlier" }), () => this.send({ type: "refresh", part: "gaps" }));
+      found.push(() => this.send({ type: "earlier" }), () => this.send({ type: "later" }), () => this.send({ type: "refresh", part: "gaps" }));
     }
     for (const id of this.streams.keys()) found.push(...this.choicesOfStream(id));
     for (const id of this.requests.keys()) found.push(...this.choicesOfRequest(id));
@@ -203,7 +204,11 @@ export class World {
   answer(id) {
     const request = this.requests.get(id);
     const next = request.part === "earlier" ? null : "/earlier";
-    request.value = request.part === "candles" ? { data: this.rows(request.series), next } : { data: [], next };
+    const rows = this.rows(request.series);
+    request.value = {
+      candles: () => (request.series.at ? { data: rows.filter((row) => row.window_start === "w0"), next, later: "/later" } : { data: rows, next }),
+      later: () => ({ data: rows, later: null }),
+    }[request.part]?.() ?? { data: [], next };
   }
 
   arrive(id) {
@@ -231,6 +236,10 @@ export class World {
     }
     if (!this.isSettled()) throw new Error("it does not heal");
     this.compare("healed");
+    if (this.state.later === null) return;
+    // The past is left behind by reading on.
+    this.send({ type: "later" });
+    this.heal();
   }
 
   isAtWork({ isHung, phase, events }) {
@@ -249,51 +258,7 @@ export class World {
 
   isSettled() {
     const { id } = this.state.stream;
-    return !this.streams.get(id)?.isHung && this.machine.isLive(this.state) && PARTS.every((part) => this.state.reads[part].phase === "loaded");
+    return !this.streams.get(id)?.isHung && this.machine.isLive(this.state) && PARTS.every((part) => this.state.reads[part].phase === "loaded")
+      && this.state.reads.later.phase === "idle";
   }
-}
-
-// Plays random moves, then lets the server answer; gives what went wrong with the moves to it.
-export function playAtRandom(machine, seed, length) {
-  const roll = dice(seed);
-  const world = new World(machine);
-  try {
-    world.send({ type: "choose", series: SERIES[roll(SERIES.length)] });
-    for (let move = 0; move < length; move += 1) {
-      const choices = roll(2) ? world.progress() : world.choices();
-      if (choices.length) choices[roll(choices.length)]();
-    }
-    world.heal();
-  } catch (error) {
-    return `${error.message} (seed ${seed}): ${world.moves.slice(-30).join(" ")}`;
-  }
-  return null;
-}
-
-// Plays every sequence of so many moves, each from the beginning; gives what went wrong, and how many.
-export function playAll(machine, depth) {
-  let count = 0;
-  const play = (places) => {
-    const world = new World(machine);
-    try {
-      world.send({ type: "choose", series: SERIES[0] });
-      for (const place of places) world.choices()[place]();
-      const sides = world.choices().length;
-      world.heal();
-      count += 1;
-      return sides;
-    } catch (error) {
-      throw new Error(`${error.message}: ${world.moves.join(" ")}`);
-    }
-  };
-  const extend = (places) => {
-    const sides = play(places);
-    if (places.length < depth) for (let place = 0; place < sides; place += 1) extend([...places, place]);
-  };
-  try {
-    extend([]);
-  } catch (error) {
-    return { wrong: error.message, count };
-  }
-  return { wrong: null, count };
 }

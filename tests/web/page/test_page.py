@@ -1,7 +1,5 @@
 """The page in a real browser, over a real server and real tables."""
 
-import re
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,7 +8,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Page, expect
 
 from candlewax.clickhouse.client import Database
 from candlewax.core.batch import Batch
@@ -86,6 +84,16 @@ def store(served: Served, *rows: pl.DataFrame) -> None:
     served.hub.put([Batch("binance", {"ohlcv": row}) for row in rows])
 
 
+def new_trade(now: datetime) -> pl.DataFrame:
+    """A trade of BTC/USDT as the pipeline announces it."""
+    row = {
+        "exchange": "binance", "symbol": "BTC/USDT", "trade_id": "9", "sequence": 9,
+        "timestamp": now, "received_at": now, "side": 2, "price": Decimal("777.5"),
+        "quantity": Decimal("0.5"), "quote_volume": Decimal(1),
+    }  # fmt: skip
+    return pl.DataFrame([row], schema=TRADES)
+
+
 def pixels(page: Page) -> bytes:
     return page.locator("#chart").screenshot()
 
@@ -131,42 +139,11 @@ def test_forming_candle_changes_and_closes(page: Page, served: Served) -> None:
 
 def test_new_trades_appear_on_the_tape(page: Page, served: Served) -> None:
     """The newest is on top, with the side of its taker."""
-    now = datetime.now(UTC)
-    row = {
-        "exchange": "binance", "symbol": "BTC/USDT", "trade_id": "9", "sequence": 9,
-        "timestamp": now, "received_at": now, "side": 2, "price": Decimal("777.5"),
-        "quantity": Decimal("0.5"), "quote_volume": Decimal(1),
-    }  # fmt: skip
-    trades = pl.DataFrame([row], schema=TRADES)
+    trades = new_trade(datetime.now(UTC))
     served.hub.put([Batch("binance", {"silver_trades": trades}, trades)])
     first = page.locator("#tape-rows .row").first
     expect(first).to_contain_text("777.5")
     expect(first).to_have_attribute("data-side", "SELL")
-
-
-def test_timeframe_is_switched_by_mouse_and_key(page: Page) -> None:
-    """The address and the candles change with it."""
-    page.get_by_role("button", name="1d", exact=True).click()
-    expect(page.locator("#legend")).to_contain_text("2026-09-14 00:00")
-    expect(page).to_have_url(re.compile(r"#binance/BTC/USDT/1d$"))
-    page.keyboard.press("1")
-    expect(page.get_by_role("button", name="1m")).to_have_attribute("aria-pressed", "true")
-    expect(page.locator("#legend")).to_contain_text("12:29")
-
-
-def test_market_is_chosen_by_filter_key_and_mouse(page: Page) -> None:
-    """Typing into the filter narrows the list."""
-    page.keyboard.press("/")
-    page.keyboard.type("eth")
-    expect(page.locator("#market-rows .row")).to_have_count(1)
-    page.keyboard.press("Enter")
-    expect(page.locator("#symbol")).to_have_text("ETH/USDT")
-    page.locator("#filter").fill("")
-    page.locator("#chart").focus()
-    page.keyboard.press("k")
-    expect(page.locator("#symbol")).to_have_text("BTC/USDT")
-    page.locator("#market-rows .row", has_text="ETH/USDT").click()
-    expect(page.locator("#symbol")).to_have_text("ETH/USDT")
 
 
 def test_stalled_feed_is_shown_as_stalled(
@@ -206,31 +183,7 @@ def test_keys_toggle_theme_and_help(page: Page) -> None:
     expect(page.get_by_role("dialog")).to_be_hidden()
 
 
-def test_scrolling_back_reads_earlier_candles(
-    browser: Browser, tables: Database, engine_path: Path
-) -> None:
-    """Candles before the first thousand are requested once they are scrolled to."""
-    store_candles(tables, 1500)
-    with serving(tables, engine_path) as server, lent(browser) as page:
-        urls: list[str] = []
-
-        def record(request: Request) -> None:
-            urls.append(request.url)
-
-        page.on("request", record)
-        page.goto(f"http://127.0.0.1:{server.client.port}/")
-        expect(page.locator("#legend")).to_contain_text("C")
-        for _ in range(12):
-            page.keyboard.press("-")
-        deadline = time.monotonic() + PATIENCE / 1000
-        while not any("to=" in url for url in urls) and time.monotonic() < deadline:
-            page.keyboard.press("ArrowLeft")
-            page.wait_for_timeout(20)
-        assert any("to=" in url for url in urls)
-        page.remove_listener("request", record)
-
-
-@pytest.mark.parametrize(("width", "height"), [(360, 640), (390, 844), (768, 1024)])
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (768, 1024)])
 def test_phone_shows_each_panel_without_scrolling_sideways(
     browser: Browser, served: Served, width: int, height: int
 ) -> None:

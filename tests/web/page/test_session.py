@@ -20,7 +20,7 @@ _LOAD: Final = """async () => {
     window.machine = await import('/static/js/session.js');
     window.messages = await import('/static/js/message.js');
     window.checks = await import('/static/js/check.js');
-    window.model = await import('/tests/session_model.js');
+    window.model = await import('/tests/session_play.js');
 }"""
 
 

@@ -1,8 +1,13 @@
 // Requests to the API, and its event stream.
 
+import { SECONDS } from "./timeframes.js";
+
 const BASE = "/api/v1";
 const PAGE = 1000;
 const TRADES = 40;
+
+// Candles before the time that the chart looks at; as many follow.
+const BEFORE = PAGE / 2;
 
 async function get(path, signal) {
   let answer;
@@ -22,34 +27,96 @@ function market(path, { exchange, symbol }, more = {}) {
   return `${BASE}/${path}?${new URLSearchParams({ exchange, symbol, ...more })}`;
 }
 
+const candlesPath = (series, more) => market(`ohlcv/${series.timeframe}`, series, { ...more, limit: PAGE });
+
 const PATHS = {
   about: () => BASE,
   symbols: () => `${BASE}/symbols`,
   health: () => `${BASE}/health`,
-  candles: (series) => market(`ohlcv/${series.timeframe}`, series, { limit: PAGE }),
+  candles: (series) => candlesPath(series),
   trades: (series) => market("trades", series, { limit: TRADES }),
   gaps: (series) => market("gaps", series),
   earlier: (_, next) => next,
+  later: (_, next) => next,
 };
 
 const LISTS = ["symbols", "trades", "gaps"];
 
+// Returns the candles around a time, with links to earlier and later ones; the last ones if there
+// are none from shortly before that time on.
+async function readPast(series, signal) {
+  const from = Math.max(0, series.at - BEFORE * SECONDS[series.timeframe]);
+  const { data, next } = await get(candlesPath(series, { from }), signal);
+  if (!data.length) return { ...await get(candlesPath(series), signal), later: null };
+  return { data, next: from ? candlesPath(series, { to: from }) : null, later: next };
+}
+
+// Returns the open of a market's first candle from a time on; null if there is none.
+export async function firstOpen(series, from) {
+  const { data } = await get(market("ohlcv/1m", series, { from, limit: 1 }));
+  return data[0]?.open ?? null;
+}
+
 export async function read(part, series, next, signal) {
+  if (part === "candles" && series.at) return readPast(series, signal);
+  if (part === "later") {
+    const { data, next: later } = await get(next, signal);
+    return { data, later };
+  }
   const body = await get(PATHS[part](series, next), signal);
   return LISTS.includes(part) ? body.data : body;
 }
 
-// Receives events until closed. EventSource's own reconnect is not used: it gives up for good if
-// a response is not an event stream.
-export function stream({ exchange, symbol, timeframe }, { onOpen, onLost, onEvent }) {
-  const source = new EventSource(market("stream", { exchange, symbol }, { timeframe }));
-  source.onopen = onOpen;
-  source.onerror = () => {
-    source.close();
+const EVENTS = ["candles", "trades", "tickers", "health", "database", "reset"];
+
+// A browser opens at most six HTTP/1.1 connections to a server: event streams of six tabs would
+// block all further requests. WebSockets do not count. Event streams are for proxies that refuse
+// WebSockets.
+let usesSocket = true;
+
+// Receives events until closed. If the connection fails before it opens, the next call uses the
+// other kind.
+export function stream({ exchange, symbol, timeframe }, callbacks) {
+  const path = market("stream", { exchange, symbol }, { timeframe });
+  return usesSocket ? openSocket(path, callbacks) : openEvents(path, callbacks);
+}
+
+function openSocket(path, { onOpen, onLost, onEvent }) {
+  const socket = new WebSocket(path);
+  let hasOpened = false;
+  socket.onopen = () => {
+    hasOpened = true;
+    onOpen();
+  };
+  socket.onclose = () => {
+    usesSocket = hasOpened;
     onLost();
   };
-  for (const name of ["candles", "trades", "tickers", "health", "database", "reset"]) {
-    source.addEventListener(name, (event) => onEvent(name, JSON.parse(event.data)));
-  }
+  socket.onmessage = ({ data }) => {
+    for (const [name, value] of JSON.parse(data)) onEvent(name, value);
+  };
+  return () => {
+    socket.onclose = socket.onmessage = null;
+    // Browsers log an error if a WebSocket is closed before it is open.
+    socket.onopen = () => socket.close();
+    if (socket.readyState !== WebSocket.CONNECTING) socket.close();
+  };
+}
+
+// EventSource's own reconnect is not used: it gives up for good if a response is not an event
+// stream.
+function openEvents(path, { onOpen, onLost, onEvent }) {
+  const source = new EventSource(path);
+  let hasOpened = false;
+  source.onopen = () => {
+    hasOpened = true;
+    onOpen();
+  };
+  source.onerror = () => {
+    source.close();
+    usesSocket = !hasOpened;
+    onLost();
+  };
+  for (const name of EVENTS) source.addEventListener(name, (event) => onEvent(name, JSON.parse(event.data)));
   return () => source.close();
 }

@@ -3,12 +3,17 @@
 import {
   CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, createChart, createSeriesMarkers,
 } from "/static/vendor/lightweight-charts/lightweight-charts.mjs";
-import { digits } from "./format.js";
-
-export const SECONDS = { "1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "1d": 86400 };
+import { placesOf, priceFormat, scaleOptions, timeOptions } from "./axis.js";
+import { count } from "./format.js";
+import { Overlays } from "./overlays.js";
+import { prefs } from "./prefs.js";
+import { SECONDS } from "./timeframes.js";
 
 // Empty windows between two candles are drawn as space, so that they are visible; at most this many.
 const MOST_EMPTY = 300;
+
+const SPACING = { least: 1.5, fitted: 9, most: 24, zoomed: 60 };
+const MARGIN = 6;
 
 const start = (candle) => Date.parse(candle.window_start) / 1000;
 
@@ -17,14 +22,19 @@ export function status(candle) {
 }
 
 export class Chart {
-  constructor(element, { onSeen, onEarlier, onFollow }) {
+  constructor(element, { onSeen, onEarlier, onLater, onFollow }) {
     this.rows = new Map();
+    this.places = 2;
+    this.isFresh = true;
+    // Whether the first candle is the market's first one.
+    this.isWhole = false;
     this.onSeen = onSeen;
+    this.onEarlier = onEarlier;
     this.chart = createChart(element, {
       autoSize: true,
       crosshair: { mode: CrosshairMode.Normal },
       layout: { attributionLogo: true, fontSize: 11, fontFamily: getComputedStyle(document.body).fontFamily },
-      timeScale: { timeVisible: true, secondsVisible: false, rightOffset: 6, barSpacing: 9, minBarSpacing: 1.5 },
+      timeScale: { timeVisible: true, secondsVisible: false, rightOffset: MARGIN, barSpacing: SPACING.fitted, minBarSpacing: SPACING.least },
     });
     const quiet = { priceLineVisible: false, lastValueVisible: false };
     this.volume = this.chart.addSeries(HistogramSeries, { ...quiet, priceScaleId: "volume", priceFormat: { type: "volume" } });
@@ -34,14 +44,20 @@ export class Chart {
     this.chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.8, bottom: 0.025 } });
     this.chart.priceScale("ribbon").applyOptions({ scaleMargins: { top: 0.991, bottom: 0 } });
     this.markers = createSeriesMarkers(this.candles, []);
+    this.overlays = new Overlays(this.chart);
     this.chart.subscribeCrosshairMove((at) => {
       this.pointed = at.time;
       this.onSeen(this.seen());
     });
     this.chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
-      if (!range) return;
+      if (!range || !this.hasArrived()) return;
       if (range.from < 40) onEarlier();
+      if (this.chart.timeScale().scrollPosition() > -40) onLater();
       onFollow(this.follows());
+    });
+    // Candles may come before the first layout.
+    this.chart.timeScale().subscribeSizeChange(() => {
+      if (this.isFresh && this.rows.size) this.fit(this.target);
     });
     this.paint();
   }
@@ -51,7 +67,7 @@ export class Chart {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
     this.colours = Object.fromEntries(
-      ["up", "down", "up-soft", "down-soft", "complete", "gaps", "partial", "unverified", "forming", "ground"]
+      ["up", "down", "up-soft", "down-soft", "complete", "gaps", "partial", "unverified", "forming", "ground", "vwap", "ma-20", "ma-50", "buyers", "compared"]
         .map((name) => [name, colour(name)]),
     );
     const line = { color: colour("grid") };
@@ -66,42 +82,98 @@ export class Chart {
       upColor: colour("up"), downColor: colour("down"), wickUpColor: colour("up"), wickDownColor: colour("down"),
       borderUpColor: colour("up"), borderDownColor: colour("down"),
     });
+    this.applyChoices();
+  }
+
+  // Applies the user's choices of zone, scale and overlays.
+  applyChoices() {
+    this.chart.applyOptions(timeOptions(this.step === SECONDS["1d"]));
+    this.chart.priceScale("right").applyOptions(scaleOptions());
+    this.overlays.choose(prefs.overlays, (name) => this.colours[name]);
     if (this.rows.size) this.draw();
+    this.completeDay();
   }
 
   clear(timeframe) {
     this.step = SECONDS[timeframe];
     this.rows = new Map();
+    this.isFresh = true;
+    this.isWhole = false;
+    this.pointed = undefined;
+    this.target = null;
     this.draw();
-    this.chart.timeScale().applyOptions({ timeVisible: timeframe !== "1d" });
+    this.chart.applyOptions(timeOptions(timeframe === "1d"));
   }
 
-  // Keeps the visible range, unless it followed the latest candle.
-  show(rows) {
+  // Keeps the visible range, unless it followed the latest candle or the series is new.
+  show(rows, isWhole, time) {
     const scale = this.chart.timeScale();
     const range = this.rows.size && !this.follows() ? scale.getVisibleRange() : null;
     this.rows = new Map(rows.map((row) => [start(row), row]));
+    this.isWhole = isWhole;
     this.draw();
-    if (range && rows.length) scale.setVisibleRange(range);
-    else this.now();
+    if (this.isFresh && rows.length) this.fit(time);
+    else if (range && rows.length) scale.setVisibleRange(range);
+    else scale.scrollToPosition(MARGIN, false);
+    this.completeDay();
   }
 
-  earlier(rows) {
+  // Fits the candles into the width, around a time if one is given, and the prices into the height.
+  fit(time) {
+    const scale = this.chart.timeScale();
+    this.target = time;
+    this.isFresh = !scale.width();
+    if (this.isFresh) return;
+    const fitted = scale.width() / (this.candles.data().length + 2 * MARGIN);
+    scale.applyOptions({ barSpacing: Math.min(SPACING.most, Math.max(SPACING.fitted, fitted)) });
+    this.chart.priceScale("right").applyOptions({ autoScale: true });
+    if (time) this.look(this.target = Math.min(Math.max(time, this.rows.keys().next().value), this.lastTime()));
+    else scale.scrollToPosition(MARGIN, false);
+  }
+
+  // The library scrolls a frame later: until then it reports the range before.
+  hasArrived() {
+    if (!this.target) return true;
+    const range = this.chart.timeScale().getVisibleRange();
+    if (range?.from <= this.target && this.target <= range?.to) this.target = null;
+    return !this.target;
+  }
+
+  // VWAP needs the day from its first candle on.
+  completeDay() {
+    const [first] = this.rows.keys();
+    if (first === undefined || this.isWhole || !prefs.overlays.includes("vwap")) return;
+    if (Math.floor(first / SECONDS["1d"]) === Math.floor(this.lastTime() / SECONDS["1d"])) this.onEarlier();
+  }
+
+  earlier(rows, isWhole) {
+    this.isWhole = isWhole;
+    this.extend([...rows.map((row) => [start(row), row]), ...this.rows]);
+    this.completeDay();
+  }
+
+  later(rows) {
+    this.extend([...this.rows, ...rows.map((row) => [start(row), row])]);
+  }
+
+  extend(rows) {
     const scale = this.chart.timeScale();
     const range = scale.getVisibleRange();
-    if (!rows.length) return;
-    this.rows = new Map([...rows.map((row) => [start(row), row]), ...this.rows]);
+    this.rows = new Map(rows);
     this.draw();
     if (range) scale.setVisibleRange(range);
   }
 
-  // Returns whether the number of missing trades of any candle changed.
-  update(rows) {
+  // Returns whether the number of missing trades of any candle changed. If the last candle is a past
+  // one, later candles are not added: those between are not loaded.
+  update(rows, isPast = false) {
     let needsRedraw = false;
     let gapsChanged = false;
     for (const row of rows) {
       const time = start(row);
       const last = this.lastTime();
+      if (isPast && !(time <= last)) continue;
+      needsRedraw ||= placesOf([row]) > this.places;
       // The library updates only the last candle; space before a new one needs a full redraw.
       needsRedraw ||= last !== undefined && (time < last || time > last + this.step);
       const changed = (this.rows.get(time)?.missing ?? 0) !== (row.missing ?? 0);
@@ -121,6 +193,11 @@ export class Chart {
     this.candles.update(this.candle(time, row));
     this.volume.update(this.bar(time, row));
     this.ribbon.update(this.seal(time, row));
+    this.overlays.put(this.rows, this.overlayOptions());
+  }
+
+  overlayOptions() {
+    return { step: this.step, isWhole: this.isWhole, priceFormat: priceFormat(this.places) };
   }
 
   draw() {
@@ -137,13 +214,13 @@ export class Chart {
       ribbon.push(this.seal(time, row));
       if (row.missing) marks.push(this.mark(time, row));
     }
-    const places = Math.max(2, ...[...this.rows.values()].slice(-50).map((row) => digits(row.close)));
-    this.places = Math.min(places, 10);
-    this.candles.applyOptions({ priceFormat: { type: "price", precision: this.places, minMove: 10 ** -this.places } });
+    this.places = placesOf([...this.rows.values()].slice(-50));
+    this.candles.applyOptions({ priceFormat: priceFormat(this.places) });
     this.candles.setData(candles);
     this.volume.setData(volume);
     this.ribbon.setData(ribbon);
     this.markers.setMarkers(marks);
+    this.overlays.draw(this.rows, this.overlayOptions());
   }
 
   candle(time, row) {
@@ -163,7 +240,7 @@ export class Chart {
   }
 
   mark(time, row) {
-    return { time, position: "aboveBar", shape: "circle", size: 0.7, color: this.colours.gaps, text: `−${row.missing}` };
+    return { time, position: "aboveBar", shape: "circle", size: 0.7, color: this.colours.gaps, text: `−${count(row.missing)}` };
   }
 
   lastTime() {
@@ -174,6 +251,11 @@ export class Chart {
 
   last() {
     return this.rows.get(this.lastTime());
+  }
+
+  // Returns title, colour and value of the overlays' lines at a candle.
+  lines(candle) {
+    return candle ? this.overlays.values(start(candle)) : [];
   }
 
   // Returns the candle under the pointer, or the last one.
@@ -200,13 +282,15 @@ export class Chart {
     this.chart.timeScale().setVisibleRange({ from: time - half, to: time + half });
   }
 
-  scroll(bars) {
+  // Scrolls back (-1) or forth (1) by an eighth of what is in sight.
+  scroll(direction) {
     const scale = this.chart.timeScale();
-    scale.scrollToPosition(scale.scrollPosition() + bars, false);
+    const { from = 0, to = 0 } = scale.getVisibleLogicalRange() ?? {};
+    scale.scrollToPosition(scale.scrollPosition() + direction * Math.max(10, (to - from) / 8), false);
   }
 
   zoom(factor) {
     const scale = this.chart.timeScale();
-    scale.applyOptions({ barSpacing: Math.min(60, Math.max(1.5, scale.options().barSpacing * factor)) });
+    scale.applyOptions({ barSpacing: Math.min(SPACING.zoomed, Math.max(SPACING.least, scale.options().barSpacing * factor)) });
   }
 }

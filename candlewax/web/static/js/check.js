@@ -1,8 +1,7 @@
 // Status of the last cross-check: stored candles against candles computed from the stored trades.
 
-import { grouped } from "./format.js";
-
-const count = (number) => grouped(String(number));
+import { count } from "./format.js";
+import { moment, zone } from "./time.js";
 
 // Returns null if the server does not report cross-checks.
 export function describe(check) {
@@ -11,7 +10,7 @@ export function describe(check) {
   const title = `checked at ${check.checked_at}: ${count(check.mismatches)} of ${count(check.candles)} candles differ, `
     + `${count(check.missing_in_gold)} are not stored, ${count(check.missing_in_check)} have no trades`;
   const wrong = check.mismatches + check.missing_in_gold + check.missing_in_check;
-  const time = `${check.checked_at.slice(0, 16).replace("T", " ")} UTC`;
+  const time = `${moment(Date.parse(check.checked_at))} ${zone()}`;
   if (wrong) return { state: "alarm", text: `cross-check: ${count(wrong)} of ${count(check.candles)} candles are wrong · ${time}`, title };
   return { state: "passed", text: `cross-check: ${count(check.candles)} candles agree · ${time}`, title };
 }

@@ -1,9 +1,10 @@
 // Status of the feeds: one row per connection, and the figures in the bottom strip.
 
-import { clock, milliseconds, rate } from "./format.js";
+import { count, milliseconds, rate } from "./format.js";
+import { second, zone } from "./time.js";
 
 const WORDS = {
-  live: "live", degraded: "degraded", waiting: "waiting", ended: "ended",
+  live: "live", playing: "playing", past: "past", degraded: "degraded", waiting: "waiting", ended: "ended",
   loading: "loading", retrying: "not read", lost: "no server", database: "database away", busy: "server busy",
 };
 
@@ -23,14 +24,28 @@ export class Feeds {
     byId("feeds-sum").textContent = health.feeds.length ? `${live} of ${health.feeds.length} live` : "";
     byId("trades-rate").textContent = rate(health.trades_per_second);
     byId("frames-rate").textContent = rate(health.frames_per_second);
-    byId("clock").textContent = `${clock(health.now)} UTC`;
+    byId("clock").textContent = `${second(health.now)} ${zone()}`;
     const { p50, p95 } = health.received_to_stored_ms;
+    this.showReplay(health.replay ?? null);
     byId("stored").textContent = p50 === null ? "–" : `${Math.round(p50)} / ${milliseconds(p95)}`;
+  }
+
+  // A recording that is played must never be taken for a live feed.
+  showReplay(pace) {
+    this.isReplay = pace !== null;
+    byId("replay").hidden = pace === null;
+    byId("replay").textContent = this.label();
+  }
+
+  // Returns the word for a recording, empty for a live feed.
+  label() {
+    return this.isReplay ? `REPLAY ${count(this.health.replay)}×` : "";
   }
 
   // Shows the feeds' own status only while the page is live.
   state(condition) {
-    const word = condition === "live" ? this.health?.status ?? "waiting" : condition;
+    let word = condition === "live" ? this.health?.status ?? "waiting" : condition;
+    if (word === "live" && this.isReplay) word = "playing";
     const shown = byId("state");
     if (shown.dataset.state === word) return;
     shown.dataset.state = word;
@@ -40,7 +55,7 @@ export class Feeds {
   row(feed) {
     const row = document.createElement("div");
     row.className = "row";
-    row.title = feed.reason || `${feed.trades} trades in ${feed.frames} frames`;
+    row.title = feed.reason || `${count(feed.trades)} trades in ${count(feed.frames)} frames`;
     const dot = document.createElement("i");
     dot.className = "dot";
     dot.dataset.state = feed.state;

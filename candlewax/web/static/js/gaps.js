@@ -1,6 +1,7 @@
 // List of a market's gaps.
 
-import { grouped } from "./format.js";
+import { count } from "./format.js";
+import { day, second } from "./time.js";
 
 export class Gaps {
   constructor(rows, sum, onChoose) {
@@ -11,15 +12,22 @@ export class Gaps {
 
   // Empties the list; `text` tells why, for example that gaps could not be read.
   clear(text = "") {
+    this.shown = null;
     this.sum.textContent = text;
     this.list.replaceChildren();
   }
 
+  // Draws the times again, in another zone.
+  redraw() {
+    if (this.shown) this.show(this.shown);
+  }
+
   // Shows gaps that still miss trades, the latest on top.
   show(gaps) {
+    this.shown = gaps;
     const open = gaps.filter((gap) => gap.missing > 0).reverse();
     const missing = open.reduce((sum, gap) => sum + gap.missing, 0);
-    this.sum.textContent = missing ? grouped(String(missing)) : "none";
+    this.sum.textContent = missing ? count(missing) : "none";
     this.list.replaceChildren(...open.slice(0, 20).map((gap) => this.row(gap)));
   }
 
@@ -29,11 +37,11 @@ export class Gaps {
     row.title = `numbers ${gap.first_sequence} to ${gap.last_sequence}, between ${gap.before} and ${gap.after}`;
     const mark = Object.assign(document.createElement("i"), { className: "mark gaps" });
     const when = document.createElement("span");
-    when.textContent = gap.before.slice(0, 19).replace("T", " ");
+    when.textContent = `${day(Date.parse(gap.before))} ${second(Date.parse(gap.before))}`;
     const state = Object.assign(document.createElement("span"), { className: "word", textContent: gap.state });
-    const count = Object.assign(document.createElement("span"), { className: "figure" });
-    count.textContent = `\u2212${grouped(String(gap.missing))}`;
-    row.append(mark, when, state, count);
+    const figure = Object.assign(document.createElement("span"), { className: "figure" });
+    figure.textContent = `\u2212${count(gap.missing)}`;
+    row.append(mark, when, state, figure);
     row.addEventListener("click", () => this.onChoose(Date.parse(gap.before) / 1000));
     return row;
   }

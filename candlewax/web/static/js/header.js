@@ -1,8 +1,11 @@
 // Header: the chosen market and its price.
 
 import { EXCHANGES, percent, price } from "./format.js";
+import { prefs } from "./prefs.js";
 
 const byId = (id) => document.getElementById(id);
+
+const key = ({ exchange, symbol }) => `${exchange} ${symbol}`;
 
 export function nameSeries({ exchange, symbol, timeframe }) {
   byId("symbol").textContent = symbol;
@@ -15,6 +18,15 @@ export function nameSeries({ exchange, symbol, timeframe }) {
   shown.value = "";
   delete shown.dataset.moved;
   delete shown.dataset.close;
+  showFavourite({ exchange, symbol });
+}
+
+export function showFavourite(market) {
+  const isFavourite = prefs.favourites.includes(key(market));
+  const button = byId("favourite");
+  button.hidden = false;
+  button.textContent = isFavourite ? "★" : "☆";
+  button.setAttribute("aria-pressed", String(isFavourite));
 }
 
 export function showPrice(quote, places) {
@@ -26,8 +38,9 @@ export function showPrice(quote, places) {
   }
   if (shown.value !== text) shown.value = text;
   shown.dataset.close = quote?.close ?? "";
-  const moved = quote && quote.open !== null ? percent(quote.open, quote.close) : null;
-  const today = moved ? `${moved.text} today` : "";
-  if (change.textContent !== today) change.textContent = today;
+  const earlier = quote?.open24 ?? quote?.open ?? null;
+  const moved = earlier === null ? null : percent(earlier, quote.close);
+  const span = moved ? `${moved.text} ${quote.open24 === null ? "today" : "24h"}` : "";
+  if (change.textContent !== span) change.textContent = span;
   change.className = moved ? `change ${moved.up ? "up" : "down"}` : "change";
 }

@@ -1,8 +1,8 @@
-// List of markets with live prices, filtered by text and exchange.
+// List of markets with live prices, filtered by text, exchange and favourites.
 
 import { EXCHANGES, digits, percent, price } from "./format.js";
-
-const key = ({ exchange, symbol }) => `${exchange} ${symbol}`;
+import { choosePrefs, prefs } from "./prefs.js";
+import { isFavourite, key, search } from "./search.js";
 
 // Writing equal text would cause a layout.
 function write(element, text) {
@@ -12,17 +12,48 @@ function write(element, text) {
 export class Markets {
   constructor(rows, filter, chips, quotes, onChoose) {
     this.list = rows;
+    this.field = filter;
     this.quotes = quotes;
     this.onChoose = onChoose;
     this.markets = new Map();
-    this.exchange = "";
-    this.text = "";
+    this.criteria = { text: "", exchange: "", onlyFavourites: false };
     this.chips = chips;
     filter.addEventListener("input", () => this.narrow({ text: filter.value }));
-    filter.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && this.shown()[0]) this.onChoose(this.shown()[0]);
-      if (event.key === "Enter" || event.key === "Escape") filter.blur();
-    });
+    for (const element of [filter, rows]) element.addEventListener("keydown", (event) => this.onKey(event));
+  }
+
+  // Arrows move a mark through the list, Enter chooses the marked market or the first.
+  onKey(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const shown = this.shown();
+    const place = shown.findIndex((market) => key(market) === this.active);
+    const places = { ArrowDown: place + 1, ArrowUp: place < 0 ? shown.length - 1 : place - 1 };
+    if (event.currentTarget === this.list) Object.assign(places, { Home: 0, End: shown.length - 1 });
+    if (event.key in places) {
+      this.mark(shown[(places[event.key] + shown.length) % shown.length]);
+    } else if (event.key === "Enter") {
+      const market = shown[Math.max(0, place)];
+      if (market) this.onChoose(market);
+      this.field.blur();
+    } else if (event.key === "Escape") {
+      this.mark(null);
+      this.field.blur();
+    } else {
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  mark(market) {
+    this.active = market ? key(market) : null;
+    for (const other of this.markets.values()) other.row?.toggleAttribute("data-active", key(other) === this.active);
+    const { row } = this.get(market ?? {}) ?? {};
+    for (const element of [this.field, this.list]) {
+      if (row) element.setAttribute("aria-activedescendant", row.id);
+      else element.removeAttribute("aria-activedescendant");
+    }
+    row?.scrollIntoView({ block: "nearest" });
   }
 
   add(markets) {
@@ -33,45 +64,64 @@ export class Markets {
   }
 
   narrow(criteria) {
-    Object.assign(this, criteria);
+    Object.assign(this.criteria, criteria);
+    this.mark(null);
     this.draw();
   }
 
-  // Returns the filtered markets, the busiest first.
+  all() {
+    return search(this.markets.values(), { text: "", exchange: "", onlyFavourites: false });
+  }
+
   shown() {
-    const words = this.text.toUpperCase().split(/\s+/).filter(Boolean);
-    return [...this.markets.values()]
-      .filter(({ exchange }) => !this.exchange || exchange === this.exchange)
-      .filter((market) => words.every((word) => key(market).toUpperCase().includes(word)))
-      .sort((a, b) => (b.trades ?? 0) - (a.trades ?? 0) || key(a).localeCompare(key(b)));
+    return search(this.markets.values(), this.criteria);
   }
 
   draw() {
     this.drawChips();
-    this.list.replaceChildren(...this.shown().map((market) => this.row(market)));
+    const shown = this.shown();
+    this.list.replaceChildren(...shown.map((market) => this.row(market)));
+    this.list.toggleAttribute("data-empty", !shown.length && this.markets.size > 0);
   }
 
   drawChips() {
-    const present = ["", ...Object.keys(EXCHANGES).filter((id) => [...this.markets.values()].some((market) => market.exchange === id))];
-    this.chips.replaceChildren(...present.map((id) => {
-      const chip = document.createElement("button");
-      chip.textContent = id ? EXCHANGES[id] : "All";
-      chip.setAttribute("aria-pressed", String(id === this.exchange));
-      chip.addEventListener("click", () => this.narrow({ exchange: id }));
-      return chip;
-    }));
+    const { exchange, onlyFavourites } = this.criteria;
+    const present = Object.keys(EXCHANGES).filter((id) => [...this.markets.values()].some((market) => market.exchange === id));
+    const chip = (text, isPressed, criteria, label = text) => {
+      const button = document.createElement("button");
+      button.textContent = text;
+      button.ariaLabel = label;
+      button.setAttribute("aria-pressed", String(isPressed));
+      button.addEventListener("click", () => this.narrow(criteria));
+      return button;
+    };
+    this.chips.replaceChildren(
+      chip("All", !exchange && !onlyFavourites, { exchange: "", onlyFavourites: false }),
+      chip("★", onlyFavourites, { onlyFavourites: !onlyFavourites }, "Favourites"),
+      ...present.map((id) => chip(EXCHANGES[id], id === exchange, { exchange: id })),
+    );
+  }
+
+  toggleFavourite(market) {
+    const name = key(market);
+    const others = prefs.favourites.filter((other) => other !== name);
+    choosePrefs({ favourites: others.length < prefs.favourites.length ? others : [...others, name] });
+    this.draw();
   }
 
   row(market) {
     const row = document.createElement("div");
     row.className = "row";
     row.role = "option";
+    row.id = `market ${key(market)}`.replace(/\s/g, "-");
     row.ariaSelected = String(key(market) === this.selected);
+    row.toggleAttribute("data-active", key(market) === this.active);
     const name = document.createElement("span");
     name.className = "name";
     const where = document.createElement("small");
     where.textContent = EXCHANGES[market.exchange] ?? market.exchange;
     name.append(market.symbol, where);
+    if (isFavourite(market)) name.append(Object.assign(document.createElement("i"), { className: "star", textContent: "★" }));
     const figures = ["price", "change"].map(() => Object.assign(document.createElement("span"), { className: "figure" }));
     row.append(name, ...figures);
     row.addEventListener("click", () => this.onChoose(market));
@@ -89,6 +139,7 @@ export class Markets {
     if (quote.open === null) return;
     const moved = percent(quote.open, quote.close);
     write(change, moved.text);
+    change.title = "since midnight UTC";
     change.classList.toggle("up", moved.up);
     change.classList.toggle("down", !moved.up);
   }

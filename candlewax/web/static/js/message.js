@@ -43,5 +43,6 @@ export function condition(state, drawn) {
     return { word: "lost", text: "The server does not answer: the data shown may be old. Retrying…" };
   }
   if (!isLive(state)) return { word: "loading", text: drawn ? "" : `Loading ${symbol} ${timeframe}…` };
+  if (state.later !== null) return { word: "past", text: "" };
   return { word: "live", text: drawn ? "" : `No candles of ${symbol} ${timeframe} yet.` };
 }

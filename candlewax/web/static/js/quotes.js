@@ -6,6 +6,8 @@ const key = ({ exchange, symbol }) => `${exchange} ${symbol}`;
 export class Quotes {
   constructor() {
     this.days = new Map();
+    // Prices of 24 hours ago.
+    this.opens = new Map();
     this.selected = null;
     this.candle = null;
   }
@@ -14,18 +16,26 @@ export class Quotes {
     for (const row of rows) this.days.set(key(row), { open: row.open, close: row.close });
   }
 
+  // Takes the first price of a market within the last 24 hours.
+  learnOpen(market) {
+    this.opens.set(key(market), market.open);
+  }
+
   choose(market) {
     this.selected = key(market);
     this.candle = null;
   }
 
+  // `candle` is null while the last drawn candle is a past one.
   draw(candle) {
     this.candle = candle ?? null;
   }
 
+  // Returns the price, with those of midnight UTC and of 24 hours ago, null if unknown.
   of(market) {
     const day = this.days.get(key(market));
-    if (key(market) !== this.selected || !this.candle) return day ?? null;
-    return { open: day?.open ?? null, close: this.candle.close };
+    const earlier = { open: day?.open ?? null, open24: this.opens.get(key(market)) ?? null };
+    if (key(market) !== this.selected || !this.candle) return day ? { ...earlier, close: day.close } : null;
+    return { ...earlier, close: this.candle.close };
   }
 }

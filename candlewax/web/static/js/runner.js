@@ -13,12 +13,21 @@ export class Runner {
     this.waits = new Map();
     this.queue = [];
     this.isRunning = false;
+    this.isStopped = false;
+  }
+
+  // Ends everything; later events are ignored.
+  stop() {
+    this.isStopped = true;
+    for (const close of this.streams.values()) close();
+    for (const request of this.requests.values()) request.abort();
+    for (const wait of this.waits.values()) this.timers.clearTimeout(wait);
   }
 
   // Each event is handled completely, drawing included, before the next one.
   send(event) {
     this.queue.push(event);
-    if (this.isRunning) return;
+    if (this.isRunning || this.isStopped) return;
     this.isRunning = true;
     try {
       while (this.queue.length) {

@@ -1,6 +1,9 @@
 // State machine of the page: the chosen series, its stream, and every read.
 // It is pure: `step` takes a state and an event, and returns the next state with the effects to
 // run. The runner (runner.js) makes requests, timers and streams; the view draws.
+//
+// A series may have a time, `at`: then the candles around it are read. `later` is the link to the
+// candles after them, and null once they reach the present.
 
 export const SILENCE_MS = 10_000;
 export const DEADLINE_MS = 20_000;
@@ -14,6 +17,9 @@ export const backoff = (attempt) => BACKOFF_MS[Math.min(attempt, BACKOFF_MS.leng
 export const OF_SERIES = ["candles", "trades", "gaps"];
 export const OF_PAGE = ["about", "symbols", "health"];
 
+// Reads of more candles, before and after those that are drawn.
+const PAGES = ["earlier", "later"];
+
 // Milliseconds until a read that was answered is repeated; null for never.
 const PERIODS_MS = {
   health: () => 5_000,
@@ -26,11 +32,12 @@ const MAX_EARLY_TRADES = 60;
 const idle = () => ({ phase: "idle", id: 0, attempt: 0, again: false, shown: false, error: null, early: [] });
 
 export function initial() {
-  const names = [...OF_SERIES, "earlier", ...OF_PAGE];
+  const names = [...OF_SERIES, ...PAGES, ...OF_PAGE];
   return {
     series: null,
     last: 0,
     next: null,
+    later: null,
     stream: { phase: "closed", id: 0, attempt: 0, heard: false, away: null },
     reads: Object.fromEntries(names.map((name) => [name, idle()])),
   };
@@ -61,11 +68,11 @@ const HANDLERS = {
   },
 
   choose(state, { series }, effects) {
-    if (isSame(state.series, series)) return;
+    if (isSame(state.series, series) && (state.series.at ?? null) === (series.at ?? null)) return;
     if (["opening", "open"].includes(state.stream.phase)) effects.push({ type: "close", id: state.stream.id });
-    for (const part of [...OF_SERIES, "earlier"]) drop(state, part, effects);
+    for (const part of [...OF_SERIES, ...PAGES]) drop(state, part, effects);
     state.series = { ...series };
-    state.next = null;
+    state.next = state.later = null;
     state.stream.attempt = 0;
     effects.push({ type: "clear", series: state.series });
     openStream(state, effects);
@@ -93,8 +100,10 @@ const HANDLERS = {
     if (!isCurrent(state, id) || !isSame(series, state.series)) return;
     hear(state);
     const read = state.reads[part];
-    if (read.shown) effects.push({ type: "merge", part, rows });
+    if (read.shown) effects.push({ type: "merge", part, rows, isPast: part === "candles" && state.later !== null });
     if (read.phase !== "loaded") read.early = keep(part, [...read.early, ...rows]);
+    const { later } = state.reads;
+    if (part === "candles" && later.phase === "loading") later.early = keep(part, [...later.early, ...rows]);
   },
 
   // `away` is the reason, or null once the database is back; a reset then repeats the reads.
@@ -112,6 +121,7 @@ const HANDLERS = {
       state.reads[part].early = [];
       loadAgain(state, part, effects);
     }
+    drop(state, "later", effects);
   },
 
   refresh(state, { part }, effects) {
@@ -120,6 +130,11 @@ const HANDLERS = {
 
   earlier(state, _, effects) {
     if (state.next && state.reads.candles.shown && state.reads.earlier.phase === "idle") load(state, "earlier", effects);
+  },
+
+  // Only beside a stream: what changes while the candles are read is in its events.
+  later(state, _, effects) {
+    if (state.later && isLive(state) && state.reads.later.phase === "idle") load(state, "later", effects);
   },
 
   answered(state, { id, value }, effects) {
@@ -134,11 +149,17 @@ const HANDLERS = {
       read.phase = "idle";
       return;
     }
+    if (part === "later") {
+      read.phase = "idle";
+      if (value.later === null && early.length) effects.push({ type: "merge", part: "candles", rows: early, isPast: false });
+      return reach(state, value.later);
+    }
     if (part === "candles") {
       state.next = value.next;
       drop(state, "earlier", effects);
+      reach(state, value.later ?? null);
     }
-    if (early.length) effects.push({ type: "merge", part, rows: early });
+    if (early.length) effects.push({ type: "merge", part, rows: early, isPast: part === "candles" && state.later !== null });
     const pause = again ? RELOAD_MS : PERIODS_MS[part]?.(value) ?? null;
     if (pause !== null) wait(state, read, pause, effects);
   },
@@ -165,6 +186,12 @@ function hear(state) {
   Object.assign(state.stream, { heard: true, attempt: 0 });
 }
 
+// Candles that reach the present are read again without a time.
+function reach(state, later) {
+  state.later = later;
+  if (later === null) state.series = { ...state.series, at: null };
+}
+
 function openStream(state, effects) {
   Object.assign(state.stream, { phase: "opening", id: ++state.last, heard: false, away: null });
   effects.push({ type: "open", id: state.last, series: state.series });
@@ -174,6 +201,7 @@ function openStream(state, effects) {
 function loseStream(state, effects) {
   const { stream } = state;
   effects.push({ type: "close", id: stream.id });
+  drop(state, "later", effects);
   wait(state, stream, backoff(++stream.attempt), effects);
   // Reads may work although the stream does not.
   for (const part of OF_SERIES) {
@@ -191,9 +219,10 @@ function streamElapsed(state, effects) {
 
 function load(state, part, effects) {
   const read = state.reads[part];
+  if (part === "candles") drop(state, "later", effects);
   if (read.phase === "loading") effects.push({ type: "abort", id: read.id });
   Object.assign(read, { phase: "loading", id: ++state.last, again: false });
-  const next = part === "earlier" ? state.next : null;
+  const next = { earlier: state.next, later: state.later }[part] ?? null;
   effects.push({ type: "read", id: read.id, part, series: state.series, next });
   effects.push({ type: "wait", id: read.id, ms: DEADLINE_MS });
 }

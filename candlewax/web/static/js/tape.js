@@ -1,6 +1,7 @@
 // Live trades of a market, the newest on top.
 
 import { digits, grouped, price } from "./format.js";
+import { millisecond } from "./time.js";
 
 const MOST = 60;
 
@@ -22,8 +23,16 @@ export class Tape {
     this.list.append(Object.assign(document.createElement("p"), { className: "note", textContent: text }));
   }
 
+  // Shows the trades that were read, or that there are none.
+  show(trades) {
+    this.clear();
+    if (trades.length) this.add(trades);
+    else this.say("No trades yet.");
+  }
+
   // Adds trades, oldest first; a trade that is already on the tape is skipped.
   add(trades) {
+    if (trades.length) this.list.querySelector(".note")?.remove();
     for (const trade of trades.slice(-MOST)) {
       const name = `${trade.trade_id} ${trade.timestamp}`;
       if (this.known.has(name)) continue;
@@ -39,6 +48,11 @@ export class Tape {
     }
   }
 
+  // Writes the times again, in another zone.
+  redraw() {
+    for (const time of this.list.querySelectorAll("time")) time.textContent = millisecond(Date.parse(time.dateTime));
+  }
+
   row(trade) {
     const row = document.createElement("div");
     row.className = "row";
@@ -51,7 +65,8 @@ export class Tape {
     const quantity = document.createElement("span");
     quantity.textContent = grouped(trade.quantity);
     const time = document.createElement("time");
-    time.textContent = trade.timestamp.slice(11, 23);
+    time.dateTime = trade.timestamp;
+    time.textContent = millisecond(Date.parse(trade.timestamp));
     const place = document.createElement("span");
     place.append(time);
     row.append(amount, quantity, place);

@@ -3,8 +3,10 @@
 
 import { Chart } from "./chart.js";
 import { showCheck } from "./check.js";
+import { Comparison } from "./compare.js";
+import { DayOpen } from "./day.js";
 import { Feeds } from "./feeds.js";
-import { EXCHANGES } from "./format.js";
+import { EXCHANGES, grouped } from "./format.js";
 import { Gaps } from "./gaps.js";
 import { nameSeries, showPrice } from "./header.js";
 import { legend } from "./legend.js";
@@ -17,16 +19,23 @@ const byId = (id) => document.getElementById(id);
 
 export class View {
   // `sendEvent` takes events for the state machine, `choose` a market.
-  constructor(sendEvent, choose) {
+  constructor(api, sendEvent, choose) {
     this.sendEvent = sendEvent;
     this.series = null;
+    this.isPast = false;
     this.onMarkets = () => {};
     this.quotes = new Quotes();
-    this.chart = new Chart(byId("chart"), {
-      onSeen: (candle) => legend(byId("legend"), candle, this.chart?.places ?? 2),
-      onEarlier: () => sendEvent({ type: "earlier" }),
-      onFollow: (follows) => { byId("now").hidden = follows; },
+    this.dayOpen = new DayOpen(api, (market) => {
+      this.quotes.learnOpen(market);
+      if (this.series) this.showQuote(this.series);
     });
+    this.chart = new Chart(byId("chart"), {
+      onSeen: () => this.showLegend(),
+      onEarlier: () => sendEvent({ type: "earlier" }),
+      onLater: () => { if (this.isPast) sendEvent({ type: "later" }); },
+      onFollow: (follows) => this.showNow(follows),
+    });
+    this.comparison = new Comparison(api, this.chart, () => this.showLegend());
     this.tape = new Tape(byId("tape-rows"));
     this.feeds = new Feeds(byId("feed-rows"));
     this.gaps = new Gaps(byId("gap-rows"), byId("gaps-sum"), (time) => this.chart.look(time));
@@ -37,30 +46,39 @@ export class View {
     const oldSeries = this.series;
     this.series = series;
     this.chart.clear(series.timeframe);
-    this.tape.clear();
+    this.tape.say("Loading…");
     this.gaps.clear();
     nameSeries(series);
     this.quotes.choose(series);
     this.markets.choose(series);
     if (oldSeries) this.showQuote(oldSeries);
+    const isSame = oldSeries?.exchange === series.exchange && oldSeries?.symbol === series.symbol;
+    this.compare(isSame ? this.comparison.series : null);
   }
 
-  show({ part, value }) {
+  // Compares with a market, or with none.
+  compare(market) {
+    this.comparison.choose(market && { exchange: market.exchange, symbol: market.symbol, timeframe: this.series.timeframe, at: this.series.at });
+    this.showLegend();
+  }
+
+  show({ part, series, value }) {
     const shows = {
-      candles: () => this.chart.show(value.data),
-      earlier: () => this.chart.earlier(value.data),
-      trades: () => { this.tape.clear(); this.tape.add(value); },
+      candles: () => this.chart.show(value.data, value.next === null, series.at),
+      earlier: () => this.chart.earlier(value.data, value.next === null),
+      later: () => this.chart.later(value.data),
+      trades: () => this.tape.show(value),
       gaps: () => this.gaps.show(value),
       about: () => { byId("what").textContent = value.feed; },
       symbols: () => { this.markets.add(value); this.onMarkets(); },
-      health: () => showCheck(byId("check"), value),
+      health: () => this.health(value),
     };
     shows[part]();
   }
 
-  merge({ part, rows }) {
+  merge({ part, rows, isPast }) {
     if (part === "trades") this.tape.add(rows);
-    else if (this.chart.update(rows)) this.sendEvent({ type: "refresh", part: "gaps" });
+    else if (this.chart.update(rows, isPast)) this.sendEvent({ type: "refresh", part: "gaps" });
   }
 
   unread({ part }) {
@@ -69,30 +87,61 @@ export class View {
   }
 
   tickers(rows) {
+    const known = this.markets.markets.size;
     this.quotes.learn(rows);
     this.markets.tickers(rows);
+    if (this.markets.markets.size > known) this.onMarkets();
   }
 
   health(report) {
     this.feeds.show(report);
     showCheck(byId("check"), report);
+    if (this.series) this.dayOpen.follow(this.series, report.now);
   }
 
   seen(received) {
     this.feeds.seen(received);
   }
 
+  // Draws again after a choice of zone, scale or overlays.
+  redraw() {
+    this.chart.applyChoices();
+    this.comparison.paint();
+    this.tape.redraw();
+    this.gaps.redraw();
+    if (this.feeds.health) this.health(this.feeds.health);
+    this.showLegend();
+  }
+
   render(state) {
     const last = this.chart.last();
-    this.quotes.draw(last);
+    this.isPast = state.later !== null;
+    this.quotes.draw(this.isPast ? null : last);
     const { word, text } = condition(state, Boolean(last));
     this.feeds.state(word);
     byId("empty").textContent = text;
     byId("empty").hidden = !text;
     if (!this.series) return;
-    legend(byId("legend"), this.chart.seen(), this.chart.places);
+    this.showNow(this.chart.follows());
+    this.showLegend();
     this.showQuote(this.series);
     this.describe(last);
+  }
+
+  showNow(follows) {
+    byId("now").hidden = follows && !this.isPast;
+  }
+
+  showLegend() {
+    // The chart calls this while it is made.
+    if (!this.chart || !this.series) return;
+    const candle = this.chart.seen();
+    const lines = this.chart.lines(candle).map(({ title, colour, value }) => ({ title, colour, text: grouped(value.toFixed(this.chart.places)) }));
+    const compared = this.comparison.value(candle);
+    legend(byId("legend"), candle, this.chart.places, {
+      isDaily: this.series.timeframe === "1d",
+      lines: compared ? [...lines, compared] : lines,
+    });
   }
 
   showQuote(series) {
