@@ -22,7 +22,7 @@ up: $(READY)
 
 ## store the exchanges' live feeds in the embedded database, until Ctrl-C
 live: $(READY)
-	@CANDLEWAX_FEED=live $(PYTHON) -m bytewax.run dataflows.ohlcv
+	@.venv/bin/candlewax live
 
 ## list the targets
 help:

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(status)
 
 
-_FAILURE_STATUS: Final = {"verify": 2, "gaps": 2, "repair": 2, "rebuild": 2}
+_FAILURE_STATUS: Final = {"verify": 2, "gaps": 2, "repair": 2, "rebuild": 2, "status": 2}
 """Exit statuses of commands that could not do their work, if other than 1."""
 
 
@@ -146,6 +146,19 @@ def _add_up(commands: Any) -> None:  # noqa: ANN401
     up.add(commands, ohlcv.build)
 
 
+def _add_live(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.cli import live
+    from dataflows import ohlcv
+
+    live.add(commands, ohlcv.build)
+
+
+def _add_status(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.cli import status
+
+    status.add(commands)
+
+
 def _add_serve(commands: Any) -> None:  # noqa: ANN401
     from candlewax.cli import serve
 
@@ -194,6 +207,8 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
     "watch": _add_watch,
     "simulate": _add_simulate,
     "up": _add_up,
+    "live": _add_live,
+    "status": _add_status,
     "serve": _add_serve,
     "export": _add_export,
     "backup": _add_backup,

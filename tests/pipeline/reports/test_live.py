@@ -34,7 +34,7 @@ def test_live_report_shows_the_last_minute_of_each_market(tables: Database) -> N
     out = io.StringIO()
     console = Console(file=out, width=120)
     report = LiveReport("what", console, counters, tables, lambda: True)
-    console.print(report._render())  # noqa: SLF001 - at a moment of our choice
+    console.print(report._render(report._read(), None), soft_wrap=True)  # noqa: SLF001 - at a moment of our choice
     output = out.getvalue()
     (line,) = [line for line in output.splitlines() if "x A/B" in line]
     assert line.split()[3:] == ["7", "7", "7", "7", "1", "1", "forming"]
