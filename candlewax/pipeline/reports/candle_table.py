@@ -40,7 +40,7 @@ class Screen:
 
     @property
     def rows(self) -> int:
-        """Return how many markets fit on it beside the heading, the status and the cursor's line."""
+        """Return how many markets fit on it, beside heading, status and the cursor's line."""
         return max(1, self.height - _HEADING_LINES - _STATUS_LINES - 1)
 
 

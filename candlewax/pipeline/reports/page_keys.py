@@ -62,7 +62,7 @@ class PageKeys:
         os.close(self._waker)
 
     def wait(self, seconds: float) -> int | None:
-        """Wait for a key at most so long; return how many pages to go on, None if woken for good."""
+        """Wait for a key; return how many pages to go on, 0 without one, None once woken."""
         files = [self._woken]
         # In the background of a shell, reading would stop the process.
         if self._file is not None and _is_in_foreground(self._file):
