@@ -4,7 +4,6 @@ import argparse
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,45 +11,43 @@ from urllib.parse import urlsplit
 import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from candlewax.cli.findings import (
+    NOTE,
+    OK,
+    SERVER_DISKS,
+    WRONG,
+    Finding,
+    check_disk,
+    check_space,
+)
 from candlewax.clickhouse.client import DatabaseError, connect, short_message
 from candlewax.clickhouse.directory_lock import IN_USE
-from candlewax.clickhouse.disk_guard import LOW_SPACE_BYTES, format_mebibytes, free_bytes
 from candlewax.core.instruments import Instruments, InstrumentsError
 from candlewax.core.instruments import load as load_instruments
 from candlewax.exchanges import EXCHANGES
+from candlewax.feeds.rest.client import Client, RefusalError, RetryPolicy
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError, KafkaClient
+from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime import exit_reasons
 from candlewax.runtime.installation import describe_instruments
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
 
-OK: Final = "ok"
-NOTE: Final = "note"
-WRONG: Final = "wrong"
-
 _REGISTRY_TIMEOUT_S: Final = 5.0
 """Timeout in seconds of the schema registry."""
 
-_SERVER_DISKS: Final = "SELECT name, free_space FROM system.disks WHERE type = 'Local' ORDER BY 1"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Output line: the state of one thing that was checked."""
-
-    state: str
-    subject: str
-    text: str
+_REST_POLICY: Final = RetryPolicy(connect_s=3.0, answer_s=5.0)
+"""Timeouts of the request to each exchange."""
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     command = commands.add_parser(
         "check",
-        help="check settings, instruments, database, broker and addresses; starts and "
-        "changes nothing",
+        help="check settings, instruments, database, broker and, for a live feed, the exchanges' "
+        "REST; starts and changes nothing",
     )
     command.set_defaults(run=_run)
 
@@ -59,7 +56,7 @@ def _run(_: argparse.Namespace) -> int:
     is_wrong = False
     for finding in run_checks():
         is_wrong = is_wrong or finding.state == WRONG
-        print(f"{finding.state:<6}{finding.subject:<13}{finding.text}", flush=True)
+        print(finding, flush=True)
     return 1 if is_wrong else 0
 
 
@@ -87,6 +84,8 @@ def run_checks() -> Iterator[Finding]:
     if settings.brokers:
         expected = settings.exchanges or (instruments.exchanges if instruments else ())
         yield from _check_broker(settings.brokers, expected)
+    if instruments and settings.is_live:
+        yield from _check_rest(settings, instruments)
 
 
 def _check_instruments(settings: Settings, instruments: Instruments) -> Iterator[Finding]:
@@ -123,6 +122,24 @@ def _check_addresses(settings: Settings) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _check_rest(settings: Settings, instruments: Instruments) -> Iterator[Finding]:
+    """Request the latest trade of a market of each exchange, as a repair would."""
+    exchanges = settings.exchanges or instruments.exchanges
+    for exchange, endpoint in rest_endpoints(settings, exchanges, real=True).items():
+        native_symbols = instruments.subscriptions(exchange)
+        if not native_symbols:
+            continue
+        client = Client(endpoint.rest, endpoint.url, endpoint.key, retry_policy=_REST_POLICY)
+        try:
+            client.ask(endpoint.rest.latest_path(native_symbols[0], 1))
+        except RefusalError as error:
+            yield Finding(WRONG, "REST", f"{exchange}: {error.reason}")
+        else:
+            yield Finding(OK, "REST", f"{exchange}: {client} answers with trades")
+        finally:
+            client.close()
+
+
 def _check_keys(settings: Settings) -> Iterator[Finding]:
     for exchange in settings.keys:
         if EXCHANGES[exchange].rest.key_header is None:
@@ -134,7 +151,7 @@ def _check_keys(settings: Settings) -> Iterator[Finding]:
 def _check_database(settings: Settings) -> Iterator[Finding]:
     place = settings.clickhouse
     if isinstance(place, Path):
-        yield from _check_disk(place)
+        yield from check_disk(place)
         if not place.exists():
             parent = next(part for part in place.absolute().parents if part.exists())
             if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
@@ -149,11 +166,11 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
                 parameters={"name": settings.database},
             )
             if isinstance(place, Server):
-                for name, space in database.client.query(_SERVER_DISKS).result_rows:
-                    yield _check_space(f"{place}, disk {name}", int(space))
+                for name, space in database.client.query(SERVER_DISKS).result_rows:
+                    yield check_space(f"{place}, disk {name}", int(space))
     except DatabaseError as error:
         # Most often a running pipeline has it open.
-        in_use = str(error).endswith(IN_USE)
+        in_use = IN_USE in str(error)
         yield Finding(NOTE if in_use else WRONG, "database", str(error))
     except ClickHouseError as error:
         reason = exit_reasons.explain_no_answer(error) or short_message(error)
@@ -164,21 +181,6 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
         else:
             text = f"{place}: no database {settings.database} yet; the first start makes it"
             yield Finding(NOTE, "database", text)
-
-
-def _check_disk(folder: Path) -> Iterator[Finding]:
-    try:
-        yield _check_space(str(folder), free_bytes(folder))
-    except OSError as error:
-        yield Finding(WRONG, "disk", f"{folder}: {error.strerror}")
-
-
-def _check_space(where: str, space: int) -> Finding:
-    if space < LOW_SPACE_BYTES:
-        needed = format_mebibytes(LOW_SPACE_BYTES)
-        text = f"{where}: {format_mebibytes(space)} of room; {needed} are needed"
-        return Finding(WRONG, "disk", text)
-    return Finding(OK, "disk", f"{where}: {format_mebibytes(space)} of room")
 
 
 def _check_broker(brokers: Brokers, exchanges: tuple[str, ...]) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Final, TypeVar
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -11,10 +12,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from candlewax.cli.backfill import BackfillRequestError
 from candlewax.clickhouse.backup import BackupError
 from candlewax.clickhouse.client import Database, DatabaseError, connect, short_message
+from candlewax.clickhouse.directory_lock import IN_USE
+from candlewax.clickhouse.served_address import find_address
 from candlewax.core.instruments import InstrumentsError
 from candlewax.kafka.client import BrokerError
 from candlewax.runtime import exit_reasons
 from candlewax.runtime.last_filled import lacks_password
+from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.times import parse_time_or_utc
@@ -23,6 +27,8 @@ from candlewax.verification.rebuild import RebuildError
 from candlewax.verification.verify import VerifyError
 
 T = TypeVar("T")
+
+_DISK: Final = "SELECT path FROM system.disks WHERE name = 'default'"
 
 
 class CommandError(RuntimeError):
@@ -62,6 +68,30 @@ def open_database(status: int) -> Database:
     settings = exit_on_error(status, load_settings)
     print_database(settings)
     return exit_on_error(status, lambda: connect(settings.clickhouse, settings.database))
+
+
+def open_for_reading(status: int) -> Database:
+    """Return the configured database as `open_database` does, for queries that only read.
+
+    If another process has its directory open and answers queries, they go there.
+    """
+    settings = exit_on_error(status, load_settings)
+    place = settings.clickhouse
+    served = find_address(place) if isinstance(place, Path) else None
+    if not isinstance(place, Path) or not served:
+        return open_database(status)
+    print(f"Reading {served.url}: {served.command} has {place} open", file=sys.stderr)
+    return exit_on_error(status, lambda: connect_served(place, served.url, settings.database))
+
+
+def connect_served(folder: Path, url: str, database: str) -> Database:
+    """Connect to the process that has a directory open. Raises DatabaseError if it is another."""
+    tables = connect(Server(url), database, fail_fast=True)
+    found = tables.query_once(_DISK)["path"]
+    if not found.is_empty() and Path(found[0]) == folder.resolve():
+        return tables
+    tables.close()
+    raise DatabaseError(f"{folder}: {IN_USE}; at {url}, which it left, is another database")
 
 
 def print_database(settings: Settings) -> None:

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from candlewax.cli.common import CommandError, exit_on_error, open_database, parse_cli_time
+from candlewax.cli.common import CommandError, exit_on_error, open_for_reading, parse_cli_time
 from candlewax.cli.progress import show_progress
 from candlewax.client.export import (
     FORMATS,
@@ -69,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
     settings = exit_on_error(1, load_settings)
     if settings.cold:
         reach_archive(settings.cold)
-    with closing(open_database(1)) as database:
+    with closing(open_for_reading(1)) as database:
         return exit_on_error(1, lambda: _export(Reader(database), arguments))
 
 

@@ -13,7 +13,7 @@ import polars as pl
 from rich import box
 from rich.table import Table
 
-from candlewax.cli.common import CommandError, exit_on_error, open_database, parse_cli_time
+from candlewax.cli.common import CommandError, exit_on_error, open_for_reading, parse_cli_time
 from candlewax.clickhouse.client import Database
 from candlewax.core.gaps.fill_plan import MAX_GAP_NUMBERS, remove_numbers
 from candlewax.exchanges import EXCHANGES
@@ -252,7 +252,7 @@ def _run(arguments: argparse.Namespace) -> int:
     limit = arguments.limit
     if limit is None and not arguments.json:
         limit = DEFAULT_LIMIT
-    with closing(open_database(NOT_READ)) as tables:
+    with closing(open_for_reading(NOT_READ)) as tables:
         gaps = exit_on_error(NOT_READ, lambda: read_gaps(tables, gap_filter, limit))
     if arguments.json:
         for line in json_lines(gaps):

@@ -1,7 +1,6 @@
 """Command `candlewax` with all its subcommands."""
 
 import argparse
-import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -84,14 +83,9 @@ def _add_check(commands: Any) -> None:  # noqa: ANN401
 
 
 def _add_sql(commands: Any) -> None:  # noqa: ANN401
-    sql = commands.add_parser("sql", help="run a query on the configured ClickHouse")
-    sql.add_argument("query", help="one SQL query")
-    sql.add_argument(
-        "--format",
-        help="any output format of ClickHouse: CSV, JSONEachRow, Parquet, ... (PrettyCompact, "
-        "unless the query ends with a FORMAT of its own)",
-    )
-    sql.set_defaults(run=_sql)
+    from candlewax.cli import sql
+
+    sql.add(commands)
 
 
 def _add_verify(commands: Any) -> None:  # noqa: ANN401
@@ -240,41 +234,6 @@ def _init(_: argparse.Namespace) -> int:
         exit_on_error(1, lambda: create_topics(KafkaClient(brokers), brokers, exchanges))
         print(f"{brokers}: the topics are ready")
     return 0
-
-
-def _sql(arguments: argparse.Namespace) -> int:
-    from candlewax.cli.common import exit_on_error, print_database
-    from candlewax.clickhouse.client import connect
-    from candlewax.runtime.cold_settings import reach_archive
-    from candlewax.runtime.settings import load as load_settings
-
-    query, has_format = _split_query(arguments.query)
-    if has_format and arguments.format:
-        exit_reasons.print_error("the query ends with a FORMAT of its own; leave out --format")
-        return 1
-    output_format = None if has_format else arguments.format or "PrettyCompact"
-    settings = exit_on_error(1, load_settings)
-    print_database(settings)
-    if settings.cold:
-        reach_archive(settings.cold)
-    tables = exit_on_error(1, lambda: connect(settings.clickhouse, settings.database))
-    answer = exit_on_error(1, lambda: tables.client.raw_query(query, fmt=output_format))
-    if sys.stdout:
-        sys.stdout.buffer.write(answer)
-    return 0
-
-
-_FORMAT: Final = re.compile(
-    r"(?<![\w.])FORMAT\s+[A-Za-z]\w*(\s+SETTINGS\s[^'\"`]*)?$", re.IGNORECASE
-)
-
-
-def _split_query(query: str) -> tuple[str, bool]:
-    """Return a query without its final semicolon, and True if it names a format."""
-    text = query.strip().rstrip(";").rstrip()
-    match = _FORMAT.search(text)
-    is_comment = match and "--" in text[text.rfind("\n") + 1 : match.start()]
-    return text, bool(match) and not is_comment
 
 
 def _backfill(arguments: argparse.Namespace) -> int:

@@ -70,6 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
             )
             server = serve_options.begin(app, subscribers, address, title)
             stack.callback(server.stop)
+            place = settings.clickhouse
+            stack.enter_context(serve_options.announce(place, "serve", address, server.port))
             while not shutdown():
                 time.sleep(0.1)
     except (SettingsError, DatabaseError, ServerError) as error:

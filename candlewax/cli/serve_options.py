@@ -2,13 +2,20 @@
 
 import argparse
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from starlette.types import ASGIApp
 
+from candlewax.clickhouse.served_address import ServedAddress, announce_address
+from candlewax.runtime.setting_parsers import Server as ClickHouse
 from candlewax.web.server import Server
 from candlewax.web.stream.subscribers import Subscribers
+
+_ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens here
+"""Hosts that stand for all addresses, with one of these."""
 
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -52,6 +59,17 @@ def begin(app: ASGIApp, subscribers: Subscribers, address: ListenAddress, title:
     host = f"[{address.host}]" if ":" in address.host else address.host
     print(f"Candlewax: {title}\n\n    http://{host}:{server.port}\n\nCtrl-C ends it.", flush=True)
     return server
+
+
+def announce(
+    database: Path | ClickHouse, command: str, address: ListenAddress, port: int
+) -> AbstractContextManager[None]:
+    """Leave the address of this process in the directory of an embedded database, for commands."""
+    if not isinstance(database, Path):
+        return nullcontext()
+    host = _ANY.get(address.host, address.host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return announce_address(database, ServedAddress(url, f"candlewax {command}"))
 
 
 def _port(text: str) -> int:

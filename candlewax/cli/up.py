@@ -196,6 +196,8 @@ class _Up:
         serve_metrics(settings, components, self._process)
         server = serve_options.begin(app, broadcaster, self._address, self._feed_title())
         self._stack.callback(server.stop)
+        announced = serve_options.announce(settings.clickhouse, "up", self._address, server.port)
+        self._stack.enter_context(announced)
         flow = self._build(components)
         if database.is_embedded:
             release_library_pages()
