@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from candlewax.cli.cold_common import load_cold_settings, open_cold, require_tables
 from candlewax.cli.common import parse_cli_time
+from candlewax.cli.progress import show_progress
 from candlewax.cold import manifest_check, store
 from candlewax.cold.manifest_check import CheckResult
 from candlewax.cold.signature import KeyFileError
@@ -17,6 +18,8 @@ from candlewax.pipeline.reports.summary import console
 
 SAME, DIFFERENT, NOT_COMPARED = 0, 1, 2
 """Exit statuses."""
+
+MEGABYTE: Final = 1_000_000
 
 _CONSOLE: Final = console()
 
@@ -54,7 +57,9 @@ def _run(arguments: argparse.Namespace) -> int:
     shown = (lambda _: None) if arguments.json else _print_layer
     with open_cold(NOT_COMPARED) as tier:
         require_tables(tier)
-        result = verify(tier, arguments.begin, arguments.end, deep=arguments.deep, on_layer=shown)
+        begin, end, deep = arguments.begin, arguments.end, arguments.deep
+        with show_progress("comparing", None, "units") as bar:
+            result = verify(tier, begin, end, deep=deep, on_layer=shown, on_units=bar.show)
     if arguments.json:
         print(json.dumps(result.as_dict(), default=str, ensure_ascii=False))
     else:
@@ -65,10 +70,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _print_layer(counts: LayerCounts) -> None:
-    _CONSOLE.print(
+    print(
         f"{counts.layer}: {counts.compared:,} units compared, {counts.released:,} released, "
         f"{counts.rows:,} rows, {counts.pending:,} pending, {counts.differing:,} differ",
-        highlight=False,
     )
 
 
@@ -85,10 +89,12 @@ def _check_manifests(arguments: argparse.Namespace) -> int:
     _, cold = load_cold_settings(NOT_COMPARED)
     try:
         manifests, warehouse = store.manifests_folder(cold), store.warehouse_folder(cold)
-        result = manifest_check.check(
-            manifests.path, warehouse.path, manifests.filesystem, arguments.public_key,
-            arguments.day and arguments.day.date(), _show_progress,
-        )  # fmt: skip
+        with show_progress("checking", None, "MB") as bar:
+            result = manifest_check.check(
+                manifests.path, warehouse.path, manifests.filesystem, arguments.public_key,
+                arguments.day and arguments.day.date(),
+                lambda done, total: bar.show(done // MEGABYTE, total // MEGABYTE),
+            )  # fmt: skip
     except (KeyFileError, OSError) as error:
         print(f"candlewax: {error}", file=sys.stderr)
         return NOT_COMPARED
@@ -97,11 +103,6 @@ def _check_manifests(arguments: argparse.Namespace) -> int:
     else:
         _print_check(result)
     return SAME if result.is_sound else DIFFERENT
-
-
-def _show_progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{done / max(total, 1):6.1%} of {total / 1e6:,.0f} MB", end="", file=sys.stderr)
 
 
 def _as_dict(result: CheckResult) -> dict[str, Any]:

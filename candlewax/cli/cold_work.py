@@ -6,6 +6,7 @@ from typing import Any
 
 from candlewax.cli.cold_common import open_cold, require_tables
 from candlewax.cli.common import exit_on_error, open_database, parse_cli_time
+from candlewax.cli.progress import ProgressBar, show_progress
 from candlewax.clickhouse.retention import apply_retention
 from candlewax.cold import seal
 from candlewax.cold.layers import Layer
@@ -52,13 +53,15 @@ def _maintain(arguments: argparse.Namespace) -> int:
     shutdown.listen()
     with open_cold(1) as tier:
         require_tables(tier)
-        report = maintain(
-            tier,
-            tier.warm.now(),
-            dry_run=arguments.dry_run,
-            on_progress=lambda line: screen.print(line, highlight=False),
-            should_stop=shutdown,
-        )
+        with show_progress("maintaining", None, "steps") as bar:
+            report = maintain(
+                tier,
+                tier.warm.now(),
+                dry_run=arguments.dry_run,
+                on_progress=print,
+                on_step=bar.show,
+                should_stop=shutdown,
+            )
     screen.print(report.text("would be" if arguments.dry_run else "were"), highlight=False)
     for error in report.errors:
         screen.print(f"[bold red]{error}[/]", highlight=False)
@@ -69,15 +72,18 @@ def _restore(arguments: argparse.Namespace) -> int:
     begin, end = getattr(arguments, "from"), arguments.to
     screen = console()
 
-    def show(progress: Progress) -> None:
+    def show(progress: Progress, bar: ProgressBar) -> None:
+        bar.show(progress.done, progress.total)
         day = f" {progress.day:%Y-%m-%d}" if progress.day > EPOCH else ""
-        screen.print(f"{progress.layer}{day}: {progress.rows:,} rows", highlight=False)
+        print(f"{progress.layer}{day}: {progress.rows:,} rows")
 
     with open_cold(1, RestoreError) as tier:
         if begin >= end:
             raise RestoreError("--from is not before --to")
         require_tables(tier)
-        done = restore(tier, load_settings().clickhouse, begin, end, arguments.into, show)
+        place, into = load_settings().clickhouse, arguments.into
+        with show_progress("restoring", None, "rows") as bar:
+            done = restore(tier, place, begin, end, into, lambda one: show(one, bar))
     screen.print(
         f"{done.units:,} units with {done.rows:,} rows restored into the database {done.database} "
         f"and found equal; {done.present:,} were there",

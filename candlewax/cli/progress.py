@@ -1,11 +1,11 @@
 """Progress of long work: a bar with rate and time left on a terminal, otherwise nothing."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     Progress,
@@ -19,6 +19,9 @@ from rich.text import Text
 
 _INTERVAL: Final = 4
 """Redraws a second."""
+
+_SLOW: Final = 10
+"""Units a second below which a rate has a decimal."""
 
 
 class ProgressBar:
@@ -34,30 +37,73 @@ class ProgressBar:
         if text:
             self._progress.update(self._task.id, description=text)
 
+    def show(self, done: int, total: int, text: str = "") -> None:
+        """Show how many units of all are done; other `text` begins another piece of work."""
+        if text and text != self._task.description:
+            self._progress.reset(self._task.id, description=text)
+        self._progress.update(self._task.id, completed=done, total=total)
+
 
 @contextmanager
 def show_progress(text: str, total: int | None, unit: str) -> Iterator[ProgressBar]:
     """Show a bar on standard error while work is done, if that is a terminal.
 
-    `total` is the number of units in all; None: unknown. `unit` is their name, in the plural.
+    `total` is the number of units in all; None: unknown. `unit` is their name, in the plural. Lines
+    that are printed meanwhile, by `print` and no console, stand above the bar.
     """
+    with _bars(unit, None) as progress:
+        task = progress.add_task(text, total=total)
+        yield ProgressBar(progress, progress.tasks[task])
+
+
+@contextmanager
+def show_count(text: str, total: int | None, unit: str, read: Callable[[], int]) -> Iterator[None]:
+    """Show a bar as `show_progress` does; `read` returns the units done, from any thread."""
+    with _bars(unit, read) as progress:
+        progress.add_task(text, total=total)
+        yield
+
+
+def shows_progress() -> bool:
+    """Return True if progress is shown, so that it is worth to find out how much there is."""
+    return Console(file=sys.stderr).is_terminal
+
+
+def _bars(unit: str, read: Callable[[], int] | None) -> Progress:
     console = Console(file=sys.stderr, soft_wrap=True)
-    columns = (
+    return _Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
         TaskProgressColumn(),
         _Rate(unit),
         TimeRemainingColumn(compact=True),
-    )
-    with Progress(
-        *columns,
         console=console,
         transient=True,
         refresh_per_second=_INTERVAL,
+        # Lines that go elsewhere than to this terminal must not be drawn above the bar.
+        redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
         disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task(text, total=total)
-        yield ProgressBar(progress, progress.tasks[task])
+        read=read,
+    )
+
+
+class _Bars(Progress):
+    """Bars that read how far they are each time they are drawn."""
+
+    def __init__(
+        self,
+        *columns: str | ProgressColumn,
+        read: Callable[[], int] | None,
+        **options: Any,  # noqa: ANN401 - those of Progress
+    ) -> None:
+        self._read = read
+        super().__init__(*columns, **options)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        if self._read:
+            for task in self.tasks:
+                self.update(task.id, completed=self._read())
+        yield from super().get_renderables()
 
 
 class _Rate(ProgressColumn):
@@ -69,4 +115,6 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:,.0f} {self._unit}/s")
+        if speed is None:
+            return Text("")
+        return Text(f"{speed:,.{0 if speed >= _SLOW else 1}f} {self._unit}/s")

@@ -13,6 +13,7 @@ from rich import box
 from rich.table import Table
 
 from candlewax.cli.common import exit_on_error, open_database, parse_cli_time
+from candlewax.cli.progress import show_count, shows_progress
 from candlewax.clickhouse.client import Database
 from candlewax.core.instruments import Instruments
 from candlewax.core.instruments import load as load_instruments
@@ -77,7 +78,9 @@ def build_player(instruments: Instruments, shard_plan: ShardPlan = WHOLE_EXCHANG
         components = builder.build_components(
             feed, instruments, EXCHANGES, database, counters, shard_plan=shard_plan
         )
-        cli_main(ohlcv.build(components))
+        total = feed.count_frames() if shows_progress() else None
+        with show_count("rebuilding", total, "frames", lambda: counters.total("frames")):
+            cli_main(ohlcv.build(components))
 
     return play
 

@@ -11,6 +11,7 @@ from rich import box
 from rich.table import Table
 
 from candlewax.cli.common import exit_on_error, open_database
+from candlewax.cli.progress import show_progress
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.core.instruments import load as load_instruments
 from candlewax.exchanges import EXCHANGES
@@ -18,7 +19,7 @@ from candlewax.pipeline.reports.summary import console
 from candlewax.runtime.settings import load as load_settings
 from candlewax.verification.frame_check import SETTLE_S
 from candlewax.verification.kline_files import KlineReport, Market, compare_file
-from candlewax.verification.verify import report, to_json, verify
+from candlewax.verification.verify import STEPS, report, to_json, verify
 
 EQUAL, DIFFERENT, NOT_COMPARED = 0, 1, 2
 """Exit statuses."""
@@ -69,7 +70,10 @@ def _run(arguments: argparse.Namespace) -> int:
             lambda: [compare_file(tables, instruments, path, market) for path in files],
         )
         settle_s = () if tables.is_embedded else SETTLE_S
-        result = exit_on_error(NOT_COMPARED, lambda: verify(tables.client, settle_s))
+        with show_progress("verifying", STEPS, "steps") as bar:
+            result = exit_on_error(
+                NOT_COMPARED, lambda: verify(tables.client, settle_s, lambda: bar.advance(1))
+            )
     if result.is_empty:
         place = f"{settings.clickhouse}, database {settings.database}"
         print(f"candlewax: nothing to verify in {place}", file=sys.stderr)

@@ -11,6 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.clickhouse.directory_lock import IN_USE, is_locked
 from candlewax.clickhouse.engine import choose_options, in_utc
+from candlewax.clickhouse.served_address import find_address
 from candlewax.runtime import exit_reasons
 from candlewax.runtime.setting_parsers import Server
 
@@ -63,7 +64,8 @@ def _open_directory(path: Path, database: str) -> Client:
 def _cause(path: Path, error: Exception) -> str:
     """Return the reason why an embedded database cannot be opened."""
     if is_locked(path):
-        return IN_USE
+        served = find_address(path)
+        return f"{IN_USE}; {served.command} answers queries at {served.url}" if served else IN_USE
     if isinstance(error, ClickHouseError):
         return explain(error)
     return exit_reasons.explain(error) or str(error)

@@ -35,11 +35,16 @@ class RestoreError(RuntimeError):
 
 
 class Progress(NamedTuple):
-    """Units of a layer and day that were restored, and their rows."""
+    """Units of a layer and day that were restored, and their rows.
+
+    `done`: rows restored so far, of `total` in all.
+    """
 
     layer: str
     day: datetime
     rows: int
+    done: int
+    total: int
 
 
 @dataclass(frozen=True)
@@ -105,14 +110,14 @@ class _Restoration:
             if layer.is_table and (layer.span or not self._is_live)
         }
         absent = {layer: self._absent(layer, units) for layer, units in chosen.items()}
-        rows = 0
+        rows, total = 0, sum(one.rows for units in absent.values() for one in units.values())
         for layer, units in absent.items():
             for day in group_by_day(units):
                 self._insert(layer, day)
                 self._require_equal(layer, {unit: units[unit] for unit in day})
                 of_day = sum(units[unit].rows for unit in day)
                 rows += of_day
-                on_progress(Progress(layer.name, day[0].day, of_day))
+                on_progress(Progress(layer.name, day[0].day, of_day, rows, total))
         restored = sum(map(len, absent.values()))
         return Restored(name, restored, rows, sum(map(len, chosen.values())) - restored)
 

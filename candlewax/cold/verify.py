@@ -65,19 +65,21 @@ def verify(
     deep: bool = False,
     layers: Iterable[Layer] = LAYERS.values(),
     on_layer: Callable[[LayerCounts], object] = lambda _: None,
+    on_units: Callable[[int, int, str], object] = lambda *_: None,
 ) -> Verification:
     """Compare the warm rows of units in a time range with the footers of their files.
 
     `deep`: read the archive back too, and compare it with the footers; units that cannot be read
     back as they were written count as committed only from then on. Units that are not due are left
-    out. Of units that differ, at most MAX_ROWS rows are named.
+    out. Of units that differ, at most MAX_ROWS rows are named. `on_units` gets the numbers of a
+    layer's units compared so far and of all, and its name.
     """
     counts: list[LayerCounts] = []
     differing: list[str] = []
     unreadable: list[str] = []
     rows: list[dict[str, Any]] = []
     for layer in layers:
-        one = _LayerCheck(tier, layer, deep=deep)
+        one = _LayerCheck(tier, layer, deep=deep, on_units=on_units)
         try:
             counts.append(one.run(begin, end))
         except ArchiveError as error:
@@ -98,7 +100,16 @@ def verify(
 class _LayerCheck:
     """Comparison of the units of one layer."""
 
-    def __init__(self, tier: ColdTier, layer: Layer, *, deep: bool) -> None:
+    def __init__(
+        self,
+        tier: ColdTier,
+        layer: Layer,
+        *,
+        deep: bool,
+        on_units: Callable[[int, int, str], object],
+    ) -> None:
+        self._on_units = on_units
+        self._done = self._total = 0
         self._tier = tier
         self._layer = layer
         self._deep = deep
@@ -135,6 +146,7 @@ class _LayerCheck:
         # Released, and not in the archive: the rows are nowhere.
         self.differing |= {unit for unit in self.states if self._is_lost(unit, footers)}
         released = [unit for unit in footers if unit not in stored and self._is_released(unit)]
+        self._total = len(compared) + (len(released) if self._deep else 0)
         pending = self._compare(compared, footers, stored)
         if self._deep:
             self._read_back(released, footers)
@@ -171,7 +183,12 @@ class _LayerCheck:
                     self.differing.add(unit)
                 if not is_readable:
                     self.unproven.add(unit)
+            self._count_units(len(day))
         return pending
+
+    def _count_units(self, count: int) -> None:
+        self._done += count
+        self._on_units(self._done, self._total, self._layer.name)
 
     def _is_pending(
         self, stored: ChangedUnit | None, state: UnitState | None, footer: Measure
@@ -203,6 +220,7 @@ class _LayerCheck:
     def _read_back(self, units: Iterable[Unit], footers: Mapping[Unit, Measure]) -> None:
         """Note units whose cold rows are not as their footers say."""
         for day in group_by_day(units):
+            self._count_units(len(day))
             try:
                 with reading_archive(self._layer):
                     table = self._tier.warehouse.load(self._layer)

@@ -227,11 +227,10 @@ def _behind_broker(
         topic_kind.require_kind(broker, process.exchanges, kind)
     title = f"{name}: {', '.join(process.exchanges)} at {broker}. {describe_instruments(settings)}"
     report = ServiceReport(title, process.counters, shutdown)
-    number = process.cluster.number
-    is_watched = name in {"ohlcv", "tables"}
-    cross_check = (
-        watch_beside(settings, process.exchanges, process_number=number) if is_watched else None
-    )
+    cross_check = None
+    if name in {"ohlcv", "tables"}:
+        number = process.cluster.number
+        cross_check = watch_beside(settings, process.exchanges, process_number=number)
     process = replace(process, on_end=partial(_finish, report, cross_check), kind=kind)
     open_database = partial(open_claimed, settings, kind)
     if name == "ingest":
@@ -243,6 +242,7 @@ def _behind_broker(
         components = builder.build_ingest(process, source, broker, open_database)
     else:
         components = _build_consumer(name, settings, brokers, process, broker)
+        report.lags = components.lags
     serve_metrics(settings, components, process)
     flow = build(components)
     report.begin()

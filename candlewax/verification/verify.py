@@ -4,7 +4,7 @@ The SQL shares no code with the dataflow; see `clickhouse/ddl`, files 70 and on.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -154,19 +154,34 @@ class Verification:
         return not self.differences
 
 
-def verify(client: Client, settle_s: Sequence[float] = ()) -> Verification:
+STEPS: Final = len(_CHECK_VIEWS) + 1 + len(_PARTS) + 1
+"""Steps of the check: the views, the comparison of candles, its other parts, and the frames."""
+
+
+def verify(
+    client: Client,
+    settle_s: Sequence[float] = (),
+    on_step: Callable[[], object] = lambda: None,
+) -> Verification:
     """Compute all candles, missing ranges and certificates again in SQL and compare each.
 
-    `settle_s` as in `find_missing_trades`. Raises VerifyError.
+    `settle_s` as in `find_missing_trades`. `on_step` is called after each of STEPS. Raises
+    VerifyError.
     """
     try:
         for view in _CHECK_VIEWS:
             _refresh(client, view)
+            on_step()
         problems = {name: count for name, count in client.query(_PROBLEMS).result_rows}  # noqa: C416 - rows are lists
         ((candles,),) = client.query(_CANDLES).result_rows
         result = client.query(_EXAMPLES, parameters={"limit": EXAMPLES})
-        parts = {name: _part(client, *queries) for name, (_, *queries) in _PARTS.items()}
+        on_step()
+        parts = {}
+        for name, (_, *queries) in _PARTS.items():
+            parts[name] = _part(client, *queries)
+            on_step()
         parts[_FRAMES] = _frames_part(client, settle_s)
+        on_step()
     except ClickHouseError as error:
         raise VerifyError(short_message(error)) from error
     return Verification(

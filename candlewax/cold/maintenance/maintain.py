@@ -75,17 +75,21 @@ def maintain(
     dry_run: bool = False,
     layers: Iterable[Layer] = tuple(LAYERS.values()),
     on_progress: Progress = lambda _: None,
+    on_step: Callable[[int, int], object] = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> MaintenanceReport:
     """Correct, compact, expire and sweep all layers.
 
-    A dry run changes nothing and tells each piece of work.
+    A dry run changes nothing and tells each piece of work. `on_step` gets the number of steps
+    done, and of all.
     What fails in one layer is named in the report and keeps no other from its maintenance.
     """
     order = _Order(tier, now, dry_run, on_progress, should_stop)
     report = MaintenanceReport()
-    for layer in layers:
-        for step in _STEPS:
+    chosen = tuple(layers)
+    for place, layer in enumerate(chosen):
+        for number, step in enumerate(_STEPS):
+            on_step(place * len(_STEPS) + number, len(chosen) * len(_STEPS))
             if should_stop():
                 return report
             try:

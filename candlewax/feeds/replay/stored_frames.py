@@ -45,6 +45,11 @@ ORDER BY received_at, received_ns, bronze_frames.connection, bronze_frames.sourc
     source_offset
 """
 
+_COUNT: Final = """
+SELECT count() FROM bronze_frames
+WHERE received_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+"""
+
 _COLUMNS: Final = {**FRAMES, **SOURCE}
 _READ_COLUMNS: Final[Columns] = {
     **_COLUMNS,
@@ -84,6 +89,10 @@ class StoredFrameSource(FixedPartitionedSource[SourceItem, None]):
         """`since_us` is in microseconds since 1970."""
         self._database = database
         self._since_us = since_us
+
+    def count_frames(self) -> int:
+        """Return about how many frames there are: one that is stored twice may count twice."""
+        return int(self._database.query(_COUNT, {"since": self._since_us}).item())
 
     def list_parts(self) -> list[str]:
         return ["frames"]

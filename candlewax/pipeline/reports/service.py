@@ -3,14 +3,18 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
 
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import has_failed
 
 _INTERVAL_S: Final = 10.0
 """Seconds between two log lines."""
+
+_LARGE_LAG: Final = 1_000
+"""Messages up to which a process counts as having caught up."""
 
 _log = logging.getLogger("candlewax")
 
@@ -22,6 +26,9 @@ class ServiceReport:
         self._title = title
         self._counters = counters
         self._was_stopped = was_stopped
+        self.lags: Sequence[Callable[[], Mapping[Any, int]]] = ()
+        """Functions that return the numbers of unread messages of topics."""
+        self._last_lag: tuple[float, int] | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._log_counts, name="service", daemon=True)
         self._started_at = time.monotonic()
@@ -45,7 +52,13 @@ class ServiceReport:
 
     def _log_counts(self) -> None:
         while not self._done.wait(_INTERVAL_S):
-            _log.info("%s", self._counts())
+            _log.info("%s%s", self._counts(), self._lag_text())
+
+    def _lag_text(self) -> str:
+        """Return how far the process is behind its topics, and when it will have caught up."""
+        now, lag = time.monotonic(), sum(sum(read().values()) for read in self.lags)
+        before, self._last_lag = self._last_lag, (now, lag)
+        return describe_lag(lag, before[1] - lag if before else 0, now - before[0] if before else 0)
 
     def _counts(self) -> str:
         names = ("frames", "trades", "duplicates", "dead_letters", "lost")
@@ -55,3 +68,18 @@ class ServiceReport:
         seconds = time.monotonic() - self._started_at
         parts = [*texts, *([f"{stored:,} rows stored"] if stored else []), f"{seconds:,.0f} s"]
         return ", ".join(parts)
+
+
+def describe_lag(lag: int, caught_up: int, seconds: float) -> str:
+    """Describe unread messages, empty text if these are too few to tell.
+
+    `caught_up`: by how many they became fewer in the last `seconds`.
+    """
+    if lag < _LARGE_LAG:
+        return ""
+    text = f", {lag:,} messages behind"
+    if caught_up <= 0 or seconds <= 0:
+        return text
+    rate = caught_up / seconds
+    left = timedelta(seconds=round(lag / rate))
+    return f"{text}, catching up by {rate:,.0f} a second: {left} left"

@@ -13,7 +13,13 @@ from typing import IO, Any, Final, TextIO, cast
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from candlewax.core.schema import KIND_CONTROL, KIND_DEAD
@@ -113,24 +119,27 @@ class ReplayProgress:
     def _show_bar(self) -> None:
         columns = (
             TextColumn("reading"),
-            BarColumn(),
+            BarColumn(bar_width=20),
             TaskProgressColumn(),
             TextColumn("{task.fields[text]}"),
+            TimeRemainingColumn(compact=True),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
             task = progress.add_task("", total=self._size, text="")
             while not self._done.wait(_BAR_S):
-                progress.update(task, completed=self._counters.bytes_read, text=self._text())
+                progress.update(task, completed=self._counters.bytes_read, text=self._rate_text())
 
     def _show_lines(self) -> None:
         while not self._done.wait(_LINE_S):
             share = self._counters.bytes_read / self._size
-            self._console.print(f"{share:4.0%} read · {self._text()}", highlight=False)
+            frames = self._counters.total("frames")
+            text = f"{share:4.0%} read · {frames:,} frames · {self._rate_text()}"
+            self._console.print(text, highlight=False)
 
-    def _text(self) -> str:
-        frames, trades = self._counters.total("frames"), self._counters.total("trades")
+    def _rate_text(self) -> str:
+        trades = self._counters.total("trades")
         rate = trades / (time.monotonic() - self._started_at)
-        return f"{frames:,} frames · {trades:,} trades · {rate:,.0f} trades/s"
+        return f"{trades:,} trades · {rate:,.0f} trades/s"
 
 
 class Summary:
