@@ -2,59 +2,27 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support import command_inside
 from tests.support.clickhouse_process import serving
 from tests.support.kafka.system import market, record
+from tests.support.page_process import CODE, PATIENCE, started
 from tests.support.processes import FLOW, ROOT, candlewax, environment, run
 from tests.support.web_server import CANDLES, Client
 
 pytestmark = pytest.mark.slow("processes that serve", seconds=30)
 
-CODE = "import sys; from candlewax.cli.main import main; main(sys.argv[1:])"
 MARKET = {"exchange": "binance", "symbol": "BTC/USDT"}
 COUNTED = "SELECT sum(trade_count) FROM ohlcv_1m WHERE exchange = 'binance' AND symbol = 'BTC/USDT'"
-PATIENCE = 120.0
-
-
-@contextmanager
-def started(folder: Path, *arguments: str, **settings: str) -> Iterator[tuple[Client, Any]]:
-    """Start a command, wait for its address, and stop it; it must end with status 0."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", CODE, *arguments, "--port=0"],
-        cwd=ROOT,
-        env=environment(folder, PYTHONUNBUFFERED="1", TMPDIR=str(folder), **settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        output = ""
-        while not (address := re.search(r"^ {4}http://127\.0\.0\.1:(\d+)$", output, re.MULTILINE)):
-            line = process.stdout.readline()
-            assert line, process.communicate()[1]
-            output += line
-        yield Client(int(address[1])), process
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, errors
-        assert "Traceback" not in errors
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def until(ready: Callable[[], bool]) -> None:
@@ -119,7 +87,10 @@ def test_serve_locks_the_directory_that_it_serves(tmp_path: Path) -> None:
     with started(tmp_path, "serve") as (client, _):
         count = int(client.ask("/", {"query": COUNTED}).body)
         assert trades_of(client) == count > 0
-        assert candlewax(tmp_path, "sql", "SELECT 1").returncode == 1
+        verified = candlewax(tmp_path, "verify")
+        assert verified.returncode == 2
+        url = f"http://127.0.0.1:{client.port}"
+        assert verified.stderr.endswith(f"; candlewax serve answers queries at {url}\n")
         assert client.ask("/api/v1/health").json["feeds"] == []
 
 

@@ -1,0 +1,54 @@
+"""`candlewax check`: whether the exchanges answer by REST."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from candlewax.simulator.plan import Plan
+from candlewax.simulator.server import Simulator
+from tests.support.command_inside import command
+from tests.support.exchange_server import running
+from tests.support.ports import free_port
+
+
+@pytest.fixture(scope="module")
+def addresses() -> Iterator[dict[str, str]]:
+    """Simulated exchanges that answer, but for Kraken."""
+    with running(Simulator(Plan(rate=100))) as (simulator, _):
+        urls = {}
+        for name in ("binance", "kraken"):
+            urls[f"CANDLEWAX_{name.upper()}_URL"] = simulator.url(name)
+            urls[f"CANDLEWAX_{name.upper()}_REST_URL"] = simulator.rest_url(name)
+        urls["CANDLEWAX_KRAKEN_REST_URL"] = f"http://127.0.0.1:{free_port()}/kraken"
+        yield urls
+
+
+def lines(text: str, subject: str) -> list[list[str]]:
+    parts = [line.split(maxsplit=2) for line in text.splitlines()]
+    return [part for part in parts if part[1] == subject]
+
+
+def test_each_exchange_in_use_is_asked_by_rest(tmp_path: Path, addresses: dict[str, str]) -> None:
+    """One that does not answer is wrong. Those that are not in use are not asked."""
+    settings = {
+        "CANDLEWAX_FEED": "live",
+        "CANDLEWAX_EXCHANGES": "binance,kraken",
+        "CANDLEWAX_CLICKHOUSE": str(tmp_path / "tables"),
+        **addresses,
+    }
+    done = command("check", **settings)
+    kraken = addresses["CANDLEWAX_KRAKEN_REST_URL"].removesuffix("/kraken")
+    binance, other = lines(done.stdout, "REST")
+    assert (binance[0], other[0]) == ("ok", "wrong")
+    assert binance[2].startswith("binance: ")
+    assert binance[2].endswith(" answers with trades")
+    assert other[2].startswith(f"kraken: no answer from {kraken}")
+    assert done.returncode == 1
+    assert command("check", **settings | {"CANDLEWAX_EXCHANGES": "binance"}).returncode == 0
+
+
+def test_a_replay_asks_no_exchange(tmp_path: Path, addresses: dict[str, str]) -> None:
+    done = command("check", CANDLEWAX_CLICKHOUSE=str(tmp_path / "tables"), **addresses)
+    assert not lines(done.stdout, "REST")
+    assert done.returncode == 0
