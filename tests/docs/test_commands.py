@@ -63,7 +63,7 @@ ELSEWHERE: Final = {
 
 PLAYED: Final = {
     "--version": {0}, "sql": {0}, "verify": {0}, "gaps": {0, 1}, "rebuild": {0}, "check": {0},
-    "export": {0},
+    "export": {0}, "status": {0, 1},
 }  # fmt: skip
 """Commands that end by themselves and need nothing else, with the statuses they may have."""
 
