@@ -27,6 +27,7 @@ NOT_OURS: Final = {
     "2026-03-01.json": "a manifest of an archive",
     "compose.override.yaml": "written by whoever deploys",
     "data/last.json": "written by a run, never committed",
+    "served_at.json": "written by a run into the directory of its database",
     "manifests/": "a folder of an archive",
     "manifests/2026-03-01.json": "a manifest of an archive",
     "mismatch.json": "a command's output",
