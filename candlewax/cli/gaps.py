@@ -154,7 +154,8 @@ def table(gaps: Gaps) -> Table:
     output = Table(box=box.SIMPLE_HEAD)
     for name in ("market", "first number", "missing", "when (UTC)", "state"):
         right = name in {"first number", "missing"}
-        output.add_column(name, justify="right" if right else "left", no_wrap=True)
+        # On a narrow terminal the words of the other columns go on in the next line.
+        output.add_column(name, justify="right" if right else "left", no_wrap=right)
     for row in gaps.rows.iter_rows(named=True):
         output.add_row(
             f"{row['exchange']} {row['symbol']}",

@@ -31,6 +31,9 @@ from dataflows import ohlcv
 SAME, DIFFERENT, NOT_REBUILT = 0, 1, 2
 """Exit statuses."""
 
+_WIDE: Final = 96
+"""Columns of a terminal from which on the hashes are shown, so that no number is cut."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -106,7 +109,7 @@ def _print_result(result: RebuildResult) -> None:
     screen = console()
     comparison = result.comparison
     screen.print(f"{result.frames:,} frames read once more", highlight=False)
-    screen.print(_table(comparison.days))
+    screen.print(_table(comparison.days, with_hashes=screen.width >= _WIDE))
     if comparison.unsettled:
         text = f"{comparison.unsettled:,} candles that frames alone do not settle are left out"
         screen.print(text)
@@ -126,9 +129,10 @@ def _print_result(result: RebuildResult) -> None:
         screen.print("The same." if comparison.same else "[bold red]Not the same.[/]")
 
 
-def _table(days: list[Day]) -> Table:
+def _table(days: list[Day], *, with_hashes: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("table", "day (UTC)", "rows stored", "rebuilt", "hash stored", "rebuilt", ""):
+    hashes = ("hash stored", "rebuilt") if with_hashes else ()
+    for name in ("table", "day (UTC)", "rows stored", "rebuilt", *hashes, ""):
         table.add_column(name, justify="right" if "r" in name[:2] else "left", no_wrap=True)
     for day in days:
         table.add_row(
@@ -136,8 +140,7 @@ def _table(days: list[Day]) -> Table:
             str(day.day),
             f"{day.stored.rows:,}",
             f"{day.rebuilt.rows:,}",
-            day.stored.hash[:12],
-            day.rebuilt.hash[:12],
+            *((day.stored.hash[:12], day.rebuilt.hash[:12]) if with_hashes else ()),
             "same" if day.same else "[bold red]differs[/]",
         )
     return table
