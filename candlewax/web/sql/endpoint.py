@@ -43,6 +43,9 @@ END_S: Final = 3.0
 TURN_S: Final = 15.0
 """Seconds a query waits for a free slot."""
 
+CLIENTS_DEFAULT: Final = "default"
+"""Database that JDBC and clickhouse-go name if nobody chose one: it means that of the tables."""
+
 _SETTING: Final = r"\w+ = (?:[^\s',]+|'[^']*')"
 _FORMAT_CLAUSE: Final = re.compile(rf" FORMAT \w+((?: SETTINGS {_SETTING}(?:, {_SETTING})*)?)$")
 """FORMAT clause at the end of a statement that ClickHouse formatted."""
@@ -81,7 +84,9 @@ class Reader:
             raise RequestError(73, f"Unknown format {request.form}", "UNKNOWN_FORMAT")
         self._before_query()
         with self._count_running(), closing(engine.connect(self._path)) as connection:
-            database = request.parameters.get("database") or self._database
+            database = request.parameters.get("database", "")
+            if database in {"", CLIENTS_DEFAULT}:
+                database = self._database
             connection.query(f"USE {http_protocol.quote(database, '`')}")
             sql = self._checked_statement(connection, request.sql)
             if request.header_format:

@@ -222,7 +222,8 @@ class _Walker:
             self._skip_values(
                 value.inner[0] if value.name == "Nullable" else value, self._read_uint64()
             )
-        self.position += self._read_uint64() << (flags & 0xFF)
+        indexes = self._read_uint64()
+        self.position += indexes << (flags & 0xFF)
 
 
 class _UnknownTypeError(Exception):
