@@ -3,7 +3,7 @@
 import gzip
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import lz4.frame
 import zstandard
@@ -20,6 +20,17 @@ COMPRESSORS: Final[Mapping[str, Compress]] = {
     "deflate": zlib.compress,
 }
 """Compression by Content-Encoding."""
+
+_DECOMPRESSORS: Final[Mapping[str, Callable[[], Any]]] = {
+    "zstd": lambda: zstandard.ZstdDecompressor().decompressobj(),
+    "lz4": lz4.frame.LZ4FrameDecompressor,
+    "gzip": lambda: zlib.decompressobj(wbits=zlib.MAX_WBITS | 16),
+    "deflate": zlib.decompressobj,
+}
+"""Decompressors of one frame by Content-Encoding."""
+
+_STEP_BYTES: Final = 256
+"""Packed bytes read at a time: at most 8 MiB when plain."""
 
 _NO: Final = frozenset({"", "0", "false"})
 
@@ -71,22 +82,25 @@ def _inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
             48, f"Content-Encoding {encoding[:40]!r} is unknown; use {known}", "NOT_IMPLEMENTED"
         )
     try:
-        plain = _first_bytes(body, encoding, max_bytes + 1)
+        return _inflate_frames(body, _DECOMPRESSORS[encoding], max_bytes)
     except (zlib.error, zstandard.ZstdError, RuntimeError, EOFError) as error:
         raise RequestError(
             117, f"The body is not in the encoding {encoding}: {error}", "INCORRECT_DATA"
         ) from None
-    if len(plain) > max_bytes:
-        raise RequestError(62, "Max query size exceeded: the body", "QUERY_IS_TOO_LARGE")
-    return plain
 
 
-def _first_bytes(body: bytes, encoding: str, count: int) -> bytes:
-    """Return at most so many plain bytes."""
-    if encoding == "zstd":
-        with zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True) as reader:
-            return reader.read(count)
-    if encoding == "lz4":
-        return bytes(lz4.frame.LZ4FrameDecompressor().decompress(body, max_length=count))
-    # 32 more bits of window: the head tells gzip from zlib.
-    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, count)
+def _inflate_frames(body: bytes, start: Callable[[], Any], max_bytes: int) -> bytes:
+    """Return the plain bytes of one frame or more. Raises EOFError if the last one is cut."""
+    plain = bytearray()
+    position = 0
+    while position < len(body):
+        frame = start()
+        while not frame.eof and position < len(body):
+            piece = body[position : position + _STEP_BYTES]
+            plain += frame.decompress(piece)
+            position += len(piece) - len(frame.unused_data or b"")
+            if len(plain) > max_bytes:
+                raise RequestError(62, "Max query size exceeded: the body", "QUERY_IS_TOO_LARGE")
+        if not frame.eof:
+            raise EOFError("its end is missing")
+    return bytes(plain)
