@@ -24,7 +24,7 @@ def build_program(name: str, folder: Path) -> Path:
         return program
     compiler = shutil.which("go") or shutil.which(_USUAL)
     if not compiler:
-        raise MissingProgramError("go is not installed; install it, 1.25 or newer")
+        raise MissingProgramError("go is not installed; install it, 1.21 or newer")
     CACHE.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=CACHE) as built:
         # Unoptimized, without a C compiler: it is run for a second.

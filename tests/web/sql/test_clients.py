@@ -25,7 +25,7 @@ def go(client: Client) -> dict[str, Any]:
         program = build_program("clickhouse-go", CLIENTS / "go")
     except MissingProgramError as error:
         do_without(error)
-    command = [program, f"127.0.0.1:{client.port}"]
+    command = [str(program), f"127.0.0.1:{client.port}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     read: dict[str, Any] = json.loads(done.stdout)
@@ -42,17 +42,18 @@ def jdbc(client: Client) -> dict[str, dict[str, list[list[str]]]]:
         do_without(error)
     command = [
         "java", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*",
-        CLIENTS / "jdbc" / "ReadCandles.java", f"127.0.0.1:{client.port}",
+        str(CLIENTS / "jdbc" / "ReadCandles.java"), f"127.0.0.1:{client.port}",
     ]  # fmt: skip
     # The machine of a reader is in another zone.
     environment = {"TZ": "America/New_York", "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     read: dict[str, dict[str, list[list[str]]]] = {}
+    lines: dict[str, list[list[str]]] = {}
     for line in done.stdout.splitlines():
         kind, *values = line.split("\t")
         if kind == "way":
-            read[values[0]] = lines = defaultdict(list)
+            lines = read.setdefault(values[0], defaultdict(list))
         else:
             lines[kind].append(values)
     return read

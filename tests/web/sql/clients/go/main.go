@@ -104,8 +104,9 @@ func readKinds(address string) [][]any {
 	return read
 }
 
+// As the plugin of Grafana does: by database/sql, compressed by gzip.
 func readRest(address string) map[string]any {
-	opened := clickhouse.OpenDB(options(address, "lz4"))
+	opened := clickhouse.OpenDB(options(address, "gzip"))
 	defer opened.Close()
 	var count uint64
 	check(opened.QueryRow("SELECT count() FROM ohlcv_1m WHERE trade_count <= {most:UInt64}",
