@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from chdb.state.sqlitelike import Connection
-
+from candlewax.clickhouse.engine import in_utc
 from candlewax.web.sql import http_protocol
 from candlewax.web.sql.compression import COMPRESSORS, choose_encoding
 from candlewax.web.sql.http_protocol import Answer, Request, RequestError
 from tests.support.compression import inflate
+
+with in_utc():
+    from chdb.state.sqlitelike import Connection
 
 _INSERT: Final = re.compile(
     rb"""(\s*INSERT\s(?:[^'"`;]|'(?:[^'\\]|\\.|'')*'|"[^"]*"|`[^`]*`)*?\b)"""
