@@ -83,6 +83,13 @@ class Reader:
         if request.form.lower() in _PYTHON_FORMATS or not re.fullmatch(r"\w+", request.form):
             raise RequestError(73, f"Unknown format {request.form}", "UNKNOWN_FORMAT")
         self._before_query()
+        answer = self._query(request)
+        if answer.form == "Native" and request.protocol_version >= CUSTOM_SERIALIZATION:
+            return replace(answer, body=add_protocol_bytes(answer.body))
+        return answer
+
+    def _query(self, request: Request) -> Answer:
+        """Return the answer as the engine gives it."""
         with self._count_running(), closing(engine.connect(self._path)) as connection:
             database = request.parameters.get("database", "")
             if database in {"", CLIENTS_DEFAULT}:
@@ -97,10 +104,7 @@ class Reader:
             # From here on no setting can be changed, this one included.
             connection.query("SET readonly = 1")
             result = connection.query(sql, request.form, params=request.query_parameters)
-            answer = http_protocol.answer(result, sql.encode(), request.form)
-        if answer.form == "Native" and request.protocol_version >= CUSTOM_SERIALIZATION:
-            return replace(answer, body=add_protocol_bytes(answer.body))
-        return answer
+            return http_protocol.answer(result, sql.encode(), request.form)
 
     @contextmanager
     def _count_running(self) -> Iterator[None]:

@@ -102,18 +102,20 @@ def add_protocol_bytes(data: bytes) -> bytes:
     Raises RequestError for a type whose length is not known here.
     """
     walker = _Walker(data)
-    pieces: list[bytes] = []
+    # Views: an answer may be as large as the memory left for its query.
+    view = memoryview(data)
+    pieces: list[bytes | memoryview] = []
     while walker.position < len(data):
         begin = walker.position
         columns, rows = walker.read_number(), walker.read_number()
-        pieces += [_BLOCK_INFO, data[begin : walker.position]]
+        pieces += [_BLOCK_INFO, view[begin : walker.position]]
         for _ in range(columns):
             begin = walker.position
             name, type_text = walker.read_text(), walker.read_text()
             head_end = walker.position
             if rows:
                 walker.skip_column(name, _parse(type_text), rows)
-            pieces += [data[begin:head_end], _NOT_CUSTOM, data[head_end : walker.position]]
+            pieces += [view[begin:head_end], _NOT_CUSTOM, view[head_end : walker.position]]
     return b"".join(pieces)
 
 
