@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from clickhouse_cityhash.cityhash import CityHash128
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,9 +58,18 @@ def test_no_changed_or_missing_byte_is_passed_over(method: str) -> None:
                 decompress(packed[:place], 1 << 30)
 
 
-def test_block_that_hides_more_than_it_says_is_refused() -> None:
-    """Its checksum is right: the plain size in its head is not believed."""
-    inner = compress(b"x" * 1000, choose_method("NONE"))
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("said", [999, 1001])
+def test_plain_size_in_the_head_is_not_believed(method: str, said: int) -> None:
+    """The checksum is right, the block holds more or less than its head says."""
+    packed = compress(b"x" * 1000, choose_method(method))[16:]
+    block = packed[:5] + said.to_bytes(4, "little") + packed[9:]
+    number = CityHash128(block)
+    checksum = (number >> 64).to_bytes(8, "little") + (number % 2**64).to_bytes(8, "little")
     with pytest.raises(RequestError, match="decompress=1"):
-        decompress(b"SELECT 1 AS a plain text", 1000)
-    assert decompress(inner, 1000) == b"x" * 1000
+        decompress(checksum + block, 10_000)
+
+
+def test_plain_text_is_no_block() -> None:
+    with pytest.raises(RequestError, match=r"Code: 271.*decompress=1"):
+        decompress(b"SELECT 1 AS a_text_without_any_compression", 1 << 31)
