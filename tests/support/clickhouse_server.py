@@ -20,11 +20,14 @@ from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from chdb.state.sqlitelike import Connection
-
+from candlewax.clickhouse.engine import in_utc
 from candlewax.web.sql import http_protocol
+from candlewax.web.sql.compression import COMPRESSORS, choose_encoding
 from candlewax.web.sql.http_protocol import Answer, Request, RequestError
-from tests.support.compression import COMPRESSORS, inflate
+from tests.support.compression import inflate
+
+with in_utc():
+    from chdb.state.sqlitelike import Connection
 
 _INSERT: Final = re.compile(
     rb"""(\s*INSERT\s(?:[^'"`;]|'(?:[^'\\]|\\.|'')*'|"[^"]*"|`[^`]*`)*?\b)"""
@@ -173,13 +176,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: HTTPStatus, body: bytes, headers: Mapping[str, str]) -> None:
         given = self._parameters()
-        encoding = http_protocol.choose_encoding(
-            given, self.headers.get("Accept-Encoding", ""), COMPRESSORS
-        )
+        encoding = choose_encoding(given, self.headers.get("Accept-Encoding", ""))
         self.send_response(status)
         self.send_header("Content-Type", "text/plain; charset=UTF-8")
         for name, value in {
-            **http_protocol.common_headers(self.server.engine.zone, given),
+            **http_protocol.common_headers(self.server.engine.zone, "test", given),
             **headers,
         }.items():
             self.send_header(name, value)

@@ -3,19 +3,13 @@
 import gzip
 import io
 import zlib
-from importlib import import_module
-from typing import Any, Final
+from typing import Final
 
+import lz4.frame
 import zstandard
 
-from candlewax.web.sql import http_protocol
+from candlewax.web.sql.compression import Compress
 from candlewax.web.sql.http_protocol import RequestError
-
-_lz4: Any
-try:
-    _lz4 = import_module("lz4.frame")
-except ImportError:
-    _lz4 = None
 
 
 def inflate(data: bytes, encoding: str) -> bytes:
@@ -31,20 +25,14 @@ def _decode_zstd(data: bytes) -> bytes:
 
 
 def _decode_lz4(data: bytes) -> bytes:
-    with _lz4.open(io.BytesIO(data), "rb") as reader:
+    with lz4.frame.open(io.BytesIO(data), "rb") as reader:
         return bytes(reader.read())
 
 
-def _encode_lz4(data: bytes) -> bytes:
-    return bytes(_lz4.compress(data))
-
-
-_DECOMPRESSORS: Final[dict[str, http_protocol.Compress]] = {
+_DECOMPRESSORS: Final[dict[str, Compress]] = {
     "identity": bytes,
     "zstd": _decode_zstd,
     "gzip": gzip.decompress,
     "deflate": zlib.decompress,
+    "lz4": _decode_lz4,
 }
-COMPRESSORS: Final = dict(http_protocol.COMPRESSORS)
-if _lz4:
-    _DECOMPRESSORS["lz4"], COMPRESSORS["lz4"] = _decode_lz4, _encode_lz4

@@ -1,4 +1,4 @@
-"""Jars of the real servers that tests run, fetched from Maven Central once and kept."""
+"""Jars of real servers and clients that tests run, fetched from Maven Central once and kept."""
 
 import os
 import shutil
@@ -7,13 +7,22 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, NoReturn
+
+import pytest
 
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "candlewax"
 
 
 class MissingProgramError(RuntimeError):
-    """A server cannot be run here; the text says which program is missing."""
+    """A server or client cannot be run here; the text says which program is missing."""
+
+
+def do_without(error: MissingProgramError) -> NoReturn:
+    """Skip, or fail where tests may not be skipped."""
+    if os.environ.get("CANDLEWAX_TEST_REQUIRED"):
+        pytest.fail(str(error))
+    pytest.skip(str(error))
 
 
 def fetch_jars(name: str, pom: Path, instead: str) -> Path:

@@ -6,15 +6,19 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
 
 from candlewax.clickhouse import engine
 from candlewax.web.problem import Problem
+from candlewax.web.request_guard import MOST_BYTES
 from candlewax.web.sql import http_protocol, statement_filter
 from candlewax.web.sql.bounds import (
     AT_ONCE,
@@ -24,7 +28,9 @@ from candlewax.web.sql.bounds import (
     choose_settings,
     measure_share,
 )
+from candlewax.web.sql.compression import choose_encoding, decode_request, encode_answer, is_on
 from candlewax.web.sql.http_protocol import Answer, Request, RequestError
+from candlewax.web.sql.native_format import CUSTOM_SERIALIZATION, add_protocol_bytes
 
 _log: Final = logging.getLogger(__name__)
 
@@ -36,6 +42,9 @@ END_S: Final = 3.0
 
 TURN_S: Final = 15.0
 """Seconds a query waits for a free slot."""
+
+CLIENTS_DEFAULT: Final = "default"
+"""Database that JDBC and clickhouse-go name if nobody chose one: it means that of the tables."""
 
 _SETTING: Final = r"\w+ = (?:[^\s',]+|'[^']*')"
 _FORMAT_CLAUSE: Final = re.compile(rf" FORMAT \w+((?: SETTINGS {_SETTING}(?:, {_SETTING})*)?)$")
@@ -57,9 +66,9 @@ class Reader:
         self._database = database
         # The engine lives as long as one of its connections.
         self._connection = engine.connect(self._path)
-        facts = self._connection.query("SELECT timezone(), version()", "TSV")
-        zone, self.version = facts.data().split()
-        self.zone = str(zone)
+        facts = self._connection.query("SELECT timezone(), version(), displayName()", "TSVRaw")
+        zone, version, name = str(facts.data()).removesuffix("\n").split("\t")
+        self.zone, self.version, self.name = zone, version, name
         function_names = self._connection.query(
             "SELECT lower(name) FROM system.table_functions WHERE NOT allow_readonly", "TSVRaw"
         )
@@ -74,8 +83,17 @@ class Reader:
         if request.form.lower() in _PYTHON_FORMATS or not re.fullmatch(r"\w+", request.form):
             raise RequestError(73, f"Unknown format {request.form}", "UNKNOWN_FORMAT")
         self._before_query()
+        answer = self._query(request)
+        if answer.form == "Native" and request.protocol_version >= CUSTOM_SERIALIZATION:
+            return replace(answer, body=add_protocol_bytes(answer.body))
+        return answer
+
+    def _query(self, request: Request) -> Answer:
+        """Return the answer as the engine gives it."""
         with self._count_running(), closing(engine.connect(self._path)) as connection:
-            database = request.parameters.get("database") or self._database
+            database = request.parameters.get("database", "")
+            if database in {"", CLIENTS_DEFAULT}:
+                database = self._database
             connection.query(f"USE {http_protocol.quote(database, '`')}")
             sql = self._checked_statement(connection, request.sql)
             if request.header_format:
@@ -152,6 +170,7 @@ class Sql:
             text = "the tables are on a ClickHouse server: send queries to it"
             raise Problem(404, "no_sql_here", text)
         parameters: Mapping[str, str] = dict(http.query_params)
+        in_blocks = is_on(parameters, "compress")
         try:
             parameters, answer = await self._run_query(self._reader, http, parameters)
             status, body, own_headers = 200, answer.body, answer.headers
@@ -160,23 +179,28 @@ class Sql:
         except Exception as error:  # noqa: BLE001 - the client gets every error
             refusal = http_protocol.refuse(error, self._reader.version)
             status, body, own_headers = refusal.status, refusal.body, refusal.headers
-        headers = {**http_protocol.common_headers(self._reader.zone, parameters), **own_headers}
+            # As in ClickHouse: an error found before the query is plain text.
+            in_blocks = in_blocks and status != HTTPStatus.FORBIDDEN
+        names = self._reader.zone, self._reader.name
+        headers = {**http_protocol.common_headers(*names, parameters), **own_headers}
         headers["Cache-Control"] = "no-store"
-        encoding = http_protocol.choose_encoding(
-            parameters, http.headers.get("accept-encoding", ""), http_protocol.COMPRESSORS
-        )
+        encoding = choose_encoding(parameters, http.headers.get("accept-encoding", ""))
         if encoding:
-            body = http_protocol.COMPRESSORS[encoding](body)
             headers["Content-Encoding"] = encoding
+        if in_blocks or encoding:
+            encode = partial(encode_answer, body, parameters, encoding, in_blocks=in_blocks)
+            body = await run_in_threadpool(encode)
         return Response(body, status, headers, "text/plain")
 
     async def _run_query(
         self, reader: Reader, http: HttpRequest, parameters: Mapping[str, str]
     ) -> tuple[Mapping[str, str], Answer]:
-        if http.headers.get("content-encoding", "identity") != "identity":
-            text = "Compressed bodies are not accepted: queries are short, and nothing is inserted"
-            raise RequestError(164, text, "READONLY")
-        body = await http.body()
+        body = decode_request(
+            await http.body(),
+            http.headers.get("content-encoding", ""),
+            MOST_BYTES,
+            in_blocks=is_on(parameters, "decompress"),
+        )
         parameters, request = http_protocol.read(parameters, http.headers, body, reads_only=True)
         user, password = http_protocol.read_account(http.headers, parameters)
         if (user or "default", password) != ("default", ""):

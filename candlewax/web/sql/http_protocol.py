@@ -3,26 +3,22 @@
 Sources: "HTTP interface" in ClickHouse's documentation, and clickhouse-connect.
 """
 
-import gzip
 import json
 import re
 import uuid
-import zlib
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.parser import BytesParser
 from http import HTTPStatus
 from typing import Any, Final
-
-import zstandard
 
 HTTP_PARAMETERS: Final = frozenset(
     {
         "query", "database", "user", "password", "default_format", "session_id",
         "session_timeout", "session_check", "query_id", "quota_key", "role",
         "wait_end_of_query", "buffer_size", "client_protocol_version",
-        "enable_http_compression",
+        "enable_http_compression", "compress", "decompress",
     }
 )  # fmt: skip
 """Request parameters that are not settings."""
@@ -85,6 +81,12 @@ class Request:
         }
 
     @property
+    def protocol_version(self) -> int:
+        """Return the version of ClickHouse's native protocol that the client knows, or 0."""
+        version = self.parameters.get("client_protocol_version", "")
+        return int(version) if re.fullmatch(r"[0-9]{1,9}", version) else 0
+
+    @property
     def form(self) -> str:
         """Return the format of rows for a query that names none."""
         return self.header_format or self.parameters.get("default_format") or "TabSeparated"
@@ -124,17 +126,10 @@ def read(
     kind = headers.get("content-type", "")
     if kind.startswith("multipart/form-data"):
         parameters, body = {**parameters, **_form_fields(kind, body)}, b""
-    for name in ("compress", "decompress"):
-        if parameters.get(name, "0") not in ("0", "false", ""):
-            raise RequestError(
-                48,
-                f"{name}={parameters[name]} is not supported here: it asks for ClickHouse's own "
-                "compressed blocks. Use enable_http_compression=1 with the header "
-                "Accept-Encoding, and send bodies as they are",
-                "NOT_IMPLEMENTED",
-            )
     if "database" not in parameters and headers.get("x-clickhouse-database"):
         parameters = {**parameters, "database": headers["x-clickhouse-database"]}
+    if "query_id" not in parameters and headers.get("x-clickhouse-query-id"):
+        parameters = {**parameters, "query_id": headers["x-clickhouse-query-id"]}
     if not is_header_text(parameters.get("query_id", "")):
         raise RequestError(
             36,
@@ -242,9 +237,10 @@ def refuse(
     return Refusal(int(status), body, {"X-ClickHouse-Exception-Code": str(code)})
 
 
-def common_headers(zone: str, parameters: Mapping[str, str]) -> dict[str, str]:
+def common_headers(zone: str, server_name: str, parameters: Mapping[str, str]) -> dict[str, str]:
     """Return the headers of every answer."""
     return {
+        "X-ClickHouse-Server-Display-Name": server_name,
         "X-ClickHouse-Timezone": zone,
         "X-ClickHouse-Query-Id": _query_id(parameters.get("query_id", "")),
     }
@@ -252,23 +248,3 @@ def common_headers(zone: str, parameters: Mapping[str, str]) -> dict[str, str]:
 
 def _query_id(requested: str) -> str:
     return requested if requested and is_header_text(requested) else str(uuid.uuid4())
-
-
-Compress = Callable[[bytes], bytes]
-
-COMPRESSORS: Final[dict[str, Compress]] = {
-    "zstd": lambda data: zstandard.ZstdCompressor(level=1).compress(data),
-    "gzip": lambda data: gzip.compress(data, 1),
-    "deflate": zlib.compress,
-}
-"""Compression by Content-Encoding."""
-
-
-def choose_encoding(
-    parameters: Mapping[str, str], offered: str, supported: Mapping[str, Compress]
-) -> str | None:
-    """Return the Content-Encoding of the answer; None if the client asks for none."""
-    if parameters.get("enable_http_compression") != "1":
-        return None
-    names = (part.partition(";")[0].strip() for part in offered.split(","))
-    return next((name for name in names if name in supported), None)

@@ -8,7 +8,6 @@ catalog must be there for tests alone: they remove all its tables.
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
@@ -16,16 +15,9 @@ from tests.support.cold.object_store import ObjectStore, ObjectStoreServer
 from tests.support.cold.places import Place, make_postgres_place, make_rest_place, make_sqlite_place
 from tests.support.cold.postgres import PostgresServer
 from tests.support.cold.rest_catalog import RestCatalogAddress, RestCatalogServer
-from tests.support.jars import MissingProgramError
+from tests.support.jars import MissingProgramError, do_without
 
 PLACES = ("sqlite", "postgres", "rest")
-
-
-def do_without(error: MissingProgramError) -> NoReturn:
-    """Skip, or fail where tests may not be skipped."""
-    if os.environ.get("CANDLEWAX_TEST_REQUIRED"):
-        pytest.fail(str(error))
-    pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

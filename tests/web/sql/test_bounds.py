@@ -124,7 +124,7 @@ def test_setting_above_its_limit_becomes_the_limit(client: Client, name: str) ->
 class Stuck:
     """A reader whose queries run until the test sets `go`."""
 
-    zone, version = "UTC", "0"
+    zone, version, name = "UTC", "0", "test"
 
     def __init__(self) -> None:
         self.go = threading.Event()

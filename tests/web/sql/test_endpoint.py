@@ -11,6 +11,9 @@ from clickhouse_connect.driver.client import Client as Connect
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from candlewax.clickhouse.client import Database
+from candlewax.web.sql.compression import COMPRESSORS
+from candlewax.web.sql.native_blocks import compress, decompress
+from tests.support.compression import inflate
 from tests.support.sql_client import COUNT, code, post
 from tests.support.web_server import Client, candle
 
@@ -126,18 +129,92 @@ def test_database_header_applies_unless_a_parameter_names_one(client: Client) ->
     header = {"X-ClickHouse-Database": "system"}
     query = b"SELECT currentDatabase()"
     assert client.ask("/", method="POST", body=query, headers=header).body == b"system\n"
-    given = client.ask("/", {"database": "default"}, method="POST", body=query, headers=header)
-    assert given.body == b"default\n"
+    given = client.ask(
+        "/", {"database": "information_schema"}, method="POST", body=query, headers=header
+    )
+    assert given.body == b"information_schema\n"
 
 
-@pytest.mark.parametrize("parameter", ["compress", "decompress"])
-def test_native_compression_is_refused_with_its_alternative(client: Client, parameter: str) -> None:
-    """The value 0 is accepted: it asks for no compression."""
-    answer = client.ask("/", {parameter: "1"}, method="POST", body=b"SELECT 1")
+def test_default_database_is_that_of_the_tables(client: Client) -> None:
+    """Drivers name it if their user named none. Its own tables are reached by their full name."""
+    query = b"SELECT count() FROM ohlcv_1m"
+    header = {"X-ClickHouse-Database": "default"}
+    expected = f"{COUNT}\n".encode()
+    assert client.ask("/", method="POST", body=query, headers=header).body == expected
+    assert client.ask("/", {"database": "default"}, method="POST", body=query).body == expected
+
+
+@pytest.mark.parametrize("method", ["", "LZ4", "zstd", "NONE", "unknown"])
+def test_native_blocks_are_read_and_written_if_asked_for(client: Client, method: str) -> None:
+    """Errors are blocks as well; the method is the client's, LZ4 if it names none."""
+    parameters = {"compress": "1", "decompress": "1", "network_compression_method": method}
+    first = {"zstd": 0x90, "NONE": 0x02}.get(method, 0x82)
+    for query, plain in ((b"SELECT 1", b"1\n"), (b"SELECT 1 WHERE 0", b"")):
+        answer = client.ask("/", parameters, method="POST", body=compress(query))
+        assert decompress(answer.body, 1000) == plain
+        assert answer.body[16:17] == bytes([first])[: len(plain)]
+    error = client.ask("/", parameters, method="POST", body=compress(b"SELECT nothing"))
+    assert code(error) == "47"
+    assert b"nothing" in decompress(error.body, 1000)
+
+
+def test_native_blocks_that_cannot_be_read_are_an_error(client: Client) -> None:
+    """The error names the parameter; 0 asks for no compression."""
+    answer = client.ask("/", {"decompress": "1"}, method="POST", body=b"SELECT 1")
+    assert code(answer) == "271"
+    assert "decompress=1" in answer.body.decode()
+    off = {"compress": "0", "decompress": "false"}
+    assert client.ask("/", off, method="POST", body=b"SELECT 1").body == b"1\n"
+
+
+def test_wrong_account_is_refused_in_plain_text(client: Client) -> None:
+    """As in ClickHouse, which looks at the account before it compresses."""
+    answer = client.ask("/", {"compress": "1", "user": "admin"}, method="POST", body=b"SELECT 1")
+    assert answer.status == 403
+    assert answer.body.startswith(b"Code: 516.")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "lz4"])
+def test_bodies_are_encoded_as_the_client_says(client: Client, encoding: str) -> None:
+    """Requests by Content-Encoding, answers by Accept-Encoding if the parameter asks for it."""
+    body = COMPRESSORS[encoding](b"SELECT repeat('a', 1000)")
+    headers = {"Content-Encoding": encoding, "Accept-Encoding": f"br, gzip;q=0, {encoding}"}
+    answer = client.ask("/", method="POST", body=body, headers=headers)
+    assert answer.body == b"a" * 1000 + b"\n"
+    headers["Accept-Encoding"] = f"br, {encoding}, identity"
+    on = {"enable_http_compression": "1"}
+    answer = client.ask("/", on, method="POST", body=body, headers=headers)
+    assert answer.headers["content-encoding"] == encoding
+    assert inflate(answer.body, encoding) == b"a" * 1000 + b"\n"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd", "lz4"])
+def test_encoded_body_that_is_broken_or_becomes_too_long_is_refused(
+    client: Client, encoding: str
+) -> None:
+    """A few bytes may stand for gigabytes; a mebibyte is read."""
+    headers = {"Content-Encoding": encoding}
+    long = COMPRESSORS[encoding](b"SELECT 1" + b" " * (1 << 21))
+    assert code(client.ask("/", method="POST", body=long, headers=headers)) == "62"
+    for body in (b"SELECT 1", COMPRESSORS[encoding](b"SELECT 1 AS one, 2 AS two")[:-6]):
+        assert code(client.ask("/", method="POST", body=body, headers=headers)) == "117"
+
+
+def test_unknown_encoding_of_a_body_is_refused_with_the_known_ones(client: Client) -> None:
+    headers = {"Content-Encoding": "snappy"}
+    answer = client.ask("/", method="POST", body=b"SELECT 1", headers=headers)
     assert code(answer) == "48"
-    assert f"{parameter}=1" in answer.body.decode()
-    assert "enable_http_compression=1" in answer.body.decode()
-    assert client.ask("/", {parameter: "0"}, method="POST", body=b"SELECT 1").body == b"1\n"
+    assert "snappy" in answer.body.decode()
+    assert "gzip" in answer.body.decode()
+
+
+def test_query_id_is_read_from_the_header_too(client: Client) -> None:
+    """JDBC sends it so. Each answer names the server as `displayName()` does."""
+    headers = {"X-ClickHouse-Query-Id": "mine"}
+    answer = client.ask("/", method="POST", body=b"SELECT displayName()", headers=headers)
+    assert answer.headers["x-clickhouse-query-id"] == "mine"
+    assert answer.headers["x-clickhouse-server-display-name"] == answer.body.decode().strip()
+    assert answer.headers["x-clickhouse-timezone"] == "UTC"
 
 
 @pytest.mark.parametrize("query_id", ["é", "龙", "a\nb", "a\r\nX-Evil: 1", "x" * 201, "\x7f"])
