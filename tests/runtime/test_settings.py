@@ -1,5 +1,6 @@
 """Settings: accepted values, and messages about invalid ones."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,7 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         ("FRESH_SECONDS", "-1", "above 0, as 60 or 2.5"),
         ("WATCH_SECONDS", "a minute", "above 0, as 60 or 2.5"),
         ("LINGER_SECONDS", "0", "above 0, at most 10, as 0.2"),
+        ("FILL", "8d", "whole hours or days from 1h to 7d, as 24h or 2d"),
         ("LINGER_SECONDS", "10.5", "above 0, at most 10, as 0.2"),
         ("RAW_PARTITIONS", "0", "from 1 to 1024"),
         ("NORMALIZED_PARTITIONS", "many", "from 1 to 1024"),
@@ -291,3 +293,21 @@ def test_invalid_setting_of_rest_is_refused(settings: dict[str, str], takes: str
     assert takes in str(refused.value)
     assert f"CANDLEWAX_{next(iter(settings))}"[:18] in str(refused.value)
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({}, "CANDLEWAX_FILL: takes CANDLEWAX_FEED=live"),
+        (
+            {"CANDLEWAX_FEED": "live", "CANDLEWAX_BROKERS": "a:1"},
+            "CANDLEWAX_FILL: takes no CANDLEWAX_BROKERS",
+        ),
+    ],
+)
+def test_fill_needs_a_live_feed_and_no_broker(settings: dict[str, str], text: str) -> None:
+    """Nothing would be filled otherwise."""
+    with pytest.raises(SettingsError, match=text):
+        load({"CANDLEWAX_FILL": "24h", **settings}, NO_FILE)
+    live = load({"CANDLEWAX_FILL": "24h", "CANDLEWAX_FEED": "live"}, NO_FILE)
+    assert live.fill == timedelta(days=1)
