@@ -182,7 +182,6 @@ class _Up:
         if not isinstance(settings.clickhouse, Path):
             # Other processes may store on a server too.
             background_tasks.append(Changes(store, broadcaster, cache).run)
-        names = self._address.names
         app = build_app(
             store,
             broadcaster,
@@ -190,7 +189,8 @@ class _Up:
             reader,
             background_tasks,
             feed_title=self._feed_title(),
-            names=names,
+            names=self._address.names,
+            prefix=self._address.prefix,
         )
         repairs = gap_fill_source(settings, self._process, is_finite=False)
         batch_queue = self._batch_queue
