@@ -200,12 +200,12 @@ def test_websocket_is_passed_on_with_the_password_only(tmp_path: Path) -> None:
         with proxy_before(port, tmp_path / "nginx") as before:
             address = f"wss://{NAME}:{before.port}{PREFIX}/api/v1/socket"
             options: dict[str, Any] = {"ssl": before.trust, "proxy": None}
-            at = {"sock": socket.create_connection(("127.0.0.1", before.port))}
-            with open_websocket(address, additional_headers=PASSWORDS, **at, **options) as client:
+            options["sock"] = socket.create_connection(("127.0.0.1", before.port))
+            with open_websocket(address, additional_headers=PASSWORDS, **options) as client:
                 client.send("hello")
                 assert client.recv() == f"{PREFIX}/api/v1/socket hello"
-            at = {"sock": socket.create_connection(("127.0.0.1", before.port))}
-            with pytest.raises(InvalidStatus), open_websocket(address, **at, **options):
+            options["sock"] = socket.create_connection(("127.0.0.1", before.port))
+            with pytest.raises(InvalidStatus), open_websocket(address, **options):
                 pass
         server.shutdown()
         thread.join()
