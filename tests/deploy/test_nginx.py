@@ -220,6 +220,7 @@ def test_page_and_documentation_work_in_a_browser(proxy: Proxy) -> None:
         )
         page = context.new_page()
         page.on("request", lambda request: urls.append(request.url))
+        page.on("websocket", lambda socket: urls.append(socket.url.replace("wss:", "https:")))
         page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{own}#binance/BTC/USDT/1m")
