@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import ConsoleMessage, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect as open_websocket
 from websockets.sync.server import ServerConnection
@@ -211,6 +211,10 @@ def test_websocket_is_passed_on_with_the_password_only(tmp_path: Path) -> None:
         thread.join()
 
 
+def told(message: ConsoleMessage) -> str:
+    return f"{message.location['url']}: {message.text}"
+
+
 def test_page_and_documentation_work_in_a_browser(proxy: Proxy) -> None:
     """Every address that they ask for is below the path; nothing fails."""
     own, urls, errors = f"https://127.0.0.1:{proxy.port}{PREFIX}", list[str](), list[str]()
@@ -221,7 +225,7 @@ def test_page_and_documentation_work_in_a_browser(proxy: Proxy) -> None:
         page = context.new_page()
         page.on("request", lambda request: urls.append(request.url))
         page.on("websocket", lambda socket: urls.append(socket.url.replace("wss:", "https:")))
-        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        page.on("console", lambda said: errors.append(told(said)) if said.type == "error" else None)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{own}#binance/BTC/USDT/1m")
         expect(page.locator("#legend")).to_contain_text("C", timeout=20_000)
@@ -232,5 +236,5 @@ def test_page_and_documentation_work_in_a_browser(proxy: Proxy) -> None:
         expect(page.locator("body")).to_contain_text("window_start")
     assert any("/stream" in url for url in urls)
     assert [url for url in urls if not url.startswith((own, "data:"))] == []
-    # Before it is asked for the password a browser sends none.
-    assert [text for text in errors if "401" not in text] == []
+    # Before it is asked for the password a browser sends none; for JSON it looks for an icon.
+    assert [text for text in errors if "401" not in text and "/favicon.ico" not in text] == []
