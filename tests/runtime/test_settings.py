@@ -1,6 +1,5 @@
 """Settings: accepted values, and messages about invalid ones."""
 
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -293,21 +292,3 @@ def test_invalid_setting_of_rest_is_refused(settings: dict[str, str], takes: str
     assert takes in str(refused.value)
     assert f"CANDLEWAX_{next(iter(settings))}"[:18] in str(refused.value)
     assert "secret" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("settings", "text"),
-    [
-        ({}, "CANDLEWAX_FILL: takes CANDLEWAX_FEED=live"),
-        (
-            {"CANDLEWAX_FEED": "live", "CANDLEWAX_BROKERS": "a:1"},
-            "CANDLEWAX_FILL: takes no CANDLEWAX_BROKERS",
-        ),
-    ],
-)
-def test_fill_needs_a_live_feed_and_no_broker(settings: dict[str, str], text: str) -> None:
-    """Nothing would be filled otherwise."""
-    with pytest.raises(SettingsError, match=text):
-        load({"CANDLEWAX_FILL": "24h", **settings}, NO_FILE)
-    live = load({"CANDLEWAX_FILL": "24h", "CANDLEWAX_FEED": "live"}, NO_FILE)
-    assert live.fill == timedelta(days=1)
