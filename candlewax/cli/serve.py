@@ -67,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
                 background_tasks,
                 feed_title=title,
                 names=address.names,
+                prefix=address.prefix,
             )
             server = serve_options.begin(app, subscribers, address, title)
             stack.callback(server.stop)

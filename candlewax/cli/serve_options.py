@@ -1,6 +1,7 @@
 """Options for the address of the page, shared by `serve` and `up`."""
 
 import argparse
+import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -22,11 +23,14 @@ LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 @dataclass(frozen=True)
 class ListenAddress:
-    """Address to listen on, and further host names that requests may use."""
+    """Address to listen on, further host names that requests may use, and the path before all
+    addresses, empty for none.
+    """
 
     host: str
     port: int
     names: tuple[str, ...]
+    prefix: str = ""
 
 
 def add(command: argparse.ArgumentParser) -> None:
@@ -39,11 +43,17 @@ def add(command: argparse.ArgumentParser) -> None:
         default=[],
         help="a name under which browsers may come, besides localhost and addresses",
     )
+    command.add_argument(
+        "--prefix",
+        type=_prefix,
+        default="",
+        help="path before all addresses, as /candlewax, for a proxy that serves other things too",
+    )
 
 
 def read(arguments: argparse.Namespace) -> ListenAddress:
     """Return the address of the options."""
-    return ListenAddress(arguments.host, arguments.port, tuple(arguments.name))
+    return ListenAddress(arguments.host, arguments.port, tuple(arguments.name), arguments.prefix)
 
 
 def begin(app: ASGIApp, subscribers: Subscribers, address: ListenAddress, title: str) -> Server:
@@ -57,7 +67,10 @@ def begin(app: ASGIApp, subscribers: Subscribers, address: ListenAddress, title:
             file=sys.stderr,
         )
     host = f"[{address.host}]" if ":" in address.host else address.host
-    print(f"Candlewax: {title}\n\n    http://{host}:{server.port}\n\nCtrl-C ends it.", flush=True)
+    print(
+        f"Candlewax: {title}\n\n    http://{host}:{server.port}{address.prefix}\n\nCtrl-C ends it.",
+        flush=True,
+    )
     return server
 
 
@@ -70,6 +83,14 @@ def announce(
     host = _ANY.get(address.host, address.host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     return announce_address(database, ServedAddress(url, f"candlewax {command}"))
+
+
+def _prefix(text: str) -> str:
+    if text in {"", "/"}:
+        return ""
+    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*){1,8}/?", text):
+        raise argparse.ArgumentTypeError(f"takes a path, as /candlewax, got {text!r}")
+    return text.rstrip("/")
 
 
 def _port(text: str) -> int:

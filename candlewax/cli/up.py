@@ -37,7 +37,8 @@ from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.installation import describe_database, describe_instruments
-from candlewax.runtime.settings import Settings, SettingsError
+from candlewax.runtime.setting_parsers import parse_fill
+from candlewax.runtime.settings import Settings, SettingsError, fill_problems
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
 from candlewax.runtime.times import parse_time_or_utc
@@ -86,6 +87,12 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: 
         action="store_true",
         help="store a recording in CANDLEWAX_CLICKHOUSE, not in a directory that is removed",
     )
+    command.add_argument(
+        "--fill",
+        type=_parse_fill,
+        help="span before the start whose trades are asked for by REST, with a live feed: 24h, 2d "
+        "(CANDLEWAX_FILL)",
+    )
     command.set_defaults(run=partial(run, build=build))
 
 
@@ -104,6 +111,10 @@ def run(arguments: argparse.Namespace, build: Build) -> int:
                 "CANDLEWAX_BROKERS: up runs without a broker; behind one, candlewax serve "
                 "shows what the dataflows store"
             )
+        if arguments.fill:
+            if problems := fill_problems(settings.feed, settings.brokers):
+                raise SettingsError("\n".join(problems))
+            settings = replace(settings, fill=arguments.fill)
         if settings.cold:
             reach_archive(settings.cold)
         tune_runtime()
@@ -171,7 +182,6 @@ class _Up:
         if not isinstance(settings.clickhouse, Path):
             # Other processes may store on a server too.
             background_tasks.append(Changes(store, broadcaster, cache).run)
-        names = self._address.names
         app = build_app(
             store,
             broadcaster,
@@ -179,7 +189,8 @@ class _Up:
             reader,
             background_tasks,
             feed_title=self._feed_title(),
-            names=names,
+            names=self._address.names,
+            prefix=self._address.prefix,
         )
         repairs = gap_fill_source(settings, self._process, is_finite=False)
         batch_queue = self._batch_queue
@@ -274,6 +285,13 @@ def _parse_pace(text: str) -> float:
     if not 0.01 <= pace <= 100_000:
         raise argparse.ArgumentTypeError(f"takes a number from 0.01 to 100000, got {text!r}")
     return pace
+
+
+def _parse_fill(text: str) -> timedelta:
+    try:
+        return parse_fill(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"takes {error}, got {text!r}") from None
 
 
 def _parse_time(text: str) -> datetime:

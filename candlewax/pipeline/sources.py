@@ -1,8 +1,9 @@
 """Sources of frames and REST endpoints, as the settings configure them."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from bytewax.inputs import Source
@@ -13,9 +14,12 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.feeds.rest.gap_fill import GapFillSource
 from candlewax.feeds.rest.gap_filler import RestEndpoint
+from candlewax.feeds.rest.start_fill import StartSpan, span_begin
 from candlewax.feeds.websocket.source import WebSocketSource
 from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.settings import Settings, SettingsError
+
+_log = logging.getLogger("candlewax")
 
 
 def rest_endpoints(
@@ -45,6 +49,8 @@ def gap_fill_source(
     if not settings.is_live and not is_finite and not settings.brokers:
         return None
     endpoints = rest_endpoints(settings, process.exchanges, real=settings.is_live)
+    fills = settings.fill is not None and not is_finite and not settings.brokers
+    span = _start_span(settings.fill, process, endpoints) if settings.fill and fills else None
     if not endpoints:
         return None
     # A connection of its own, as it reads while the writer stores.
@@ -58,12 +64,56 @@ def gap_fill_source(
         # No other process has an embedded database open meanwhile.
         is_only_writer=database.folder is not None and not settings.brokers,
         reads_market=process.reads_market,
+        start_span=span,
     )
+
+
+def _start_span(
+    fill: timedelta, process: ProcessContext, endpoints: Mapping[str, RestEndpoint]
+) -> StartSpan:
+    """Return the span to fill; log which exchanges show no trades of it."""
+    begin = span_begin(fill, datetime.now(UTC))
+    reasons = {name: _why_not_filled(name, endpoints) for name in process.exchanges}
+    for exchange, reason in reasons.items():
+        if reason:
+            _log.warning("%s: trades since %s are not filled: %s", exchange, _show(begin), reason)
+    native_symbols = {
+        exchange: _own_markets(process, exchange)
+        for exchange, reason in reasons.items()
+        if not reason
+    }
+    if native_symbols:
+        markets = sum(map(len, native_symbols.values()))
+        _log.info("trades of %d markets since %s are filled by REST", markets, _show(begin))
+    return StartSpan(int(begin.timestamp()) * 1_000_000, native_symbols)
+
+
+def _show(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%MZ}"
+
+
+def _why_not_filled(exchange: str, endpoints: Mapping[str, RestEndpoint]) -> str | None:
+    """Return why an exchange shows no old trades by REST; None if it does."""
+    name = exchange.upper()
+    if exchange not in endpoints:
+        return f"CANDLEWAX_{name}_REST_URL is needed, as CANDLEWAX_{name}_URL is not its own"
+    if endpoints[exchange].rest.requires_key and not endpoints[exchange].key:
+        return f"it shows old trades with a key only: CANDLEWAX_{name}_KEY"
+    return None
+
+
+def _own_markets(process: ProcessContext, exchange: str) -> list[str]:
+    """Return the native symbols of an exchange that the process subscribes to."""
+    return [
+        name
+        for name in process.instruments.subscriptions(exchange)
+        if process.reads_shard(exchange, process.shard_of(exchange, name))
+    ]
 
 
 def empty_source(process: ProcessContext) -> Source[SourceItem]:
     """Return a source without frames; log that no exchange can be requested."""
-    logging.getLogger("candlewax").warning("no exchange may be requested by REST")
+    _log.warning("no exchange may be requested by REST")
     return FrameLogSource((), process.counters, process.should_stop)
 
 
@@ -94,14 +144,7 @@ def frame_source(settings: Settings, process: ProcessContext) -> Source[SourceIt
         raise _nothing_listed(settings, unlisted)
     if not listed:
         raise _nothing_listed(settings, process.exchanges)
-    own = {
-        exchange: [
-            name
-            for name in names
-            if process.reads_shard(exchange, process.shard_of(exchange, name))
-        ]
-        for exchange, names in listed.items()
-    }
+    own = {exchange: _own_markets(process, exchange) for exchange in listed}
     plan = {exchange: native_symbols for exchange, native_symbols in own.items() if native_symbols}
     for exchange in plan:
         find_problem = partial(process.connection_status.problem, exchange, settings.fresh_seconds)

@@ -183,6 +183,15 @@ def _parse_max_wait(text: str) -> timedelta:
     return timedelta(seconds=float(text))
 
 
+def parse_fill(text: str) -> timedelta:
+    """Return the length of a span of whole hours or days. Raises ValueError."""
+    match = re.fullmatch(r"(\d{1,3})([hd])", text, re.ASCII)
+    length = timedelta(hours=int(match[1]) * (24 if match[2] == "d" else 1)) if match else None
+    if length is None or not timedelta(hours=1) <= length <= MAX_FILL:
+        raise ValueError(f"whole hours or days from 1h to {MAX_FILL.days}d, as 24h or 2d")
+    return length
+
+
 def _parse_partition_count(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= 1024:
         raise ValueError("a number of partitions from 1 to 1024")
@@ -222,6 +231,9 @@ def parse_key(text: str) -> str:
     return text
 
 
+MAX_FILL: Final = timedelta(days=7)
+"""Longest span that a start fills; `candlewax backfill` takes longer ones."""
+
 MAX_SHARDS: Final = 64
 """Most shards of an exchange."""
 
@@ -241,6 +253,7 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "LINGER_SECONDS": ("", _parse_max_wait),
     "LOG_LEVEL": ("info", parse_log_level),
     "LOG_FORMAT": ("text", parse_log_format),
+    "FILL": ("", parse_fill),
     "RAW_PARTITIONS": ("1", _parse_partition_count),
     "NORMALIZED_PARTITIONS": ("4", _parse_partition_count),
     **{f"{exchange.upper()}_URL": ("", _parse_websocket_url) for exchange in EXCHANGES},

@@ -70,7 +70,8 @@ class Settings:
     `fresh_seconds` is how long a process without a connection or a commit still counts as ready.
     `watch_seconds` is the time between two cross-checks, 0 for none beside a dataflow.
     `linger_seconds` is the time between two polls of a feed or a topic; None for the default of
-    each. `is_placed` is false if `clickhouse` was not set. It is then the database filled last,
+    each. `fill` is the length of the span before the start whose trades are requested by REST.
+    `is_placed` is false if `clickhouse` was not set. It is then the database filled last,
     and a process that fills one takes the default of its kind of data. `is_simulated` is true if
     the exchanges must be the simulator's; None if both are accepted. `shards` is the number of
     shards of each exchange with more than one; `own_shards` the indexes of those that this process
@@ -89,6 +90,7 @@ class Settings:
     fresh_seconds: float = 60
     watch_seconds: float = 60
     linger_seconds: timedelta | None = None
+    fill: timedelta | None = None
     urls: Mapping[str, str] = field(default_factory=dict)
     rest_urls: Mapping[str, str] = field(default_factory=dict)
     is_placed: bool = True
@@ -148,6 +150,8 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
         except ValueError as error:
             errors.append(f"{PREFIX}{name}: {error}")
     errors += _check_shards(values)
+    if values.get("fill"):
+        errors += fill_problems(values.get("feed"), values.get("brokers"))
     if errors:
         raise SettingsError("\n".join(sorted(errors)))
     return _build_settings(values, properties)
@@ -172,6 +176,19 @@ def _check_shards(values: Mapping[str, Any]) -> list[str]:
             f"shards in {PREFIX}SHARDS"
         )
     return errors
+
+
+def fill_problems(feed: object, brokers: object) -> list[str]:
+    """Return why no span before the start can be filled, with such a feed and such brokers."""
+    problems = []
+    if feed != "live":
+        problems.append(f"{PREFIX}FILL: takes {PREFIX}FEED=live; a recording is all there is of it")
+    if brokers:
+        problems.append(
+            f"{PREFIX}FILL: takes no {PREFIX}BROKERS; behind a broker, candlewax backfill sends "
+            "the trades of a span to the topics"
+        )
+    return problems
 
 
 def _build_settings(values: dict[str, Any], properties: dict[str, str]) -> Settings:

@@ -27,6 +27,7 @@ from candlewax.web.cache.loader import Loader
 from candlewax.web.candle_reader import CandleReader
 from candlewax.web.delivery import Delivery
 from candlewax.web.markets import Markets
+from candlewax.web.prefix import Prefix
 from candlewax.web.problem import Problem
 from candlewax.web.queries import Store
 from candlewax.web.request_guard import Guard
@@ -52,10 +53,12 @@ def build_app(
     *,
     feed_title: str,
     names: Collection[str] = (),
+    prefix: str = "",
 ) -> Starlette:
     """Return the application: page, API, and SQL if there is a reader.
 
     `feed_title` names the data source in the API. `names` are other host names of this server.
+    All addresses are below `prefix`, as `/candlewax`; empty for none.
     """
     about = {"name": "candlewax", "feed": feed_title}
     loader = Loader(store, cache, lambda: subscribers.markets)
@@ -64,7 +67,7 @@ def build_app(
     api = Api(store, subscribers, cache, markets, reader_of_candles, about)
     deliver = Delivery().wrap
     sql = Sql(reader)
-    openapi_json = msgspec.json.encode(document(BASE))
+    openapi_json = msgspec.json.encode(document(BASE, prefix))
 
     async def openapi(request: Request) -> Response:
         params.read(params.Nothing, request)
@@ -107,7 +110,7 @@ def build_app(
 
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, names=names)],
+        middleware=[Middleware(Guard, names=names), Middleware(Prefix, prefix=prefix)],
         exception_handlers={
             Problem: problem.handle,
             HTTPException: _framework_error,

@@ -15,6 +15,7 @@ import pytest
 from tests.support import command_inside
 from tests.support.clickhouse_process import serving
 from tests.support.kafka.system import market, record
+from tests.support.mending import markets, played
 from tests.support.page_process import CODE, PATIENCE, started
 from tests.support.processes import FLOW, ROOT, candlewax, environment, run
 from tests.support.web_server import CANDLES, Client
@@ -64,6 +65,21 @@ def test_up_plays_the_sample_and_serves_it_when_it_has_ended(tmp_path: Path) -> 
         counted = client.ask("/", {"query": COUNTED})
         assert int(counted.body) == expected
     assert not list(tmp_path.glob("candlewax-*"))
+
+
+def test_up_fills_a_span_before_its_start(tmp_path: Path) -> None:
+    """The exchange was closed before: no trade of it comes by websocket."""
+    with played() as (simulator, _):
+        expected = len([t for t in markets(simulator, "binance")["BTCUSDT"] if not t.condition])
+        settings = {
+            "CANDLEWAX_FEED": "live",
+            "CANDLEWAX_EXCHANGES": "binance",
+            "CANDLEWAX_BINANCE_URL": simulator.url("binance"),
+            "CANDLEWAX_BINANCE_REST_URL": simulator.rest_url("binance"),
+            "CANDLEWAX_CLICKHOUSE": str(tmp_path / "clickhouse"),
+        }
+        with started(tmp_path, "up", "--fill", "2h", **settings) as (client, _):
+            until(lambda: trades_of(client) == expected > 0)
 
 
 def test_up_stops_on_sigint_while_a_stream_is_open(tmp_path: Path) -> None:
@@ -125,6 +141,8 @@ def test_port_in_use_is_named(tmp_path: Path) -> None:
         (("up", "--pace", "fast"), {}, "from 0.01 to 100000"),
         (("up", "--begin", "noon"), {}, "takes a date or a time"),
         (("up", "--begin", "20260915"), {}, "without its hyphens"),
+        (("up", "--fill", "24"), {}, "takes whole hours or days from 1h to 7d, as 24h or 2d"),
+        (("up", "--fill", "24h"), {}, "CANDLEWAX_FILL: takes CANDLEWAX_FEED=live"),
         (("up", "--port", "99999"), {}, "from 0 to 65535"),
         (("up",), {"CANDLEWAX_BROKERS": "127.0.0.1:1"}, "CANDLEWAX_BROKERS"),
         (("serve",), {}, "no database here"),

@@ -21,14 +21,14 @@ CASES = read(ROOT / "tests" / "deploy" / "alerts_test.yml")
 each_rule = pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
 
 
-def need(program: str) -> str:
-    """Return the path of a program.
+def need(program: str, package: str = "prometheus") -> str:
+    """Return the path of a program, which a package of Debian has.
 
     Without it skip the test, or fail if CANDLEWAX_TEST_REQUIRED is set.
     """
     path = shutil.which(program)
     if path is None:
-        reason = f"no {program} here; Debian has it in its package prometheus"
+        reason = f"no {program} here; Debian has it in its package {package}"
         if os.environ.get("CANDLEWAX_TEST_REQUIRED"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -16,6 +16,22 @@ PAGE: Final = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 PACKAGE: Final = ROOT / "candlewax"
 
 
+def test_table_of_bytewax_names_the_modules_that_import_it() -> None:
+    """All of them: they are what a port would touch."""
+    named = {
+        name
+        for cells in _cells(_section("Bytewax"))
+        for name in re.findall(r"`(\S+\.py)`", cells[0])
+    }
+    importing = {
+        str(path.relative_to(PACKAGE if path.is_relative_to(PACKAGE) else ROOT))
+        for folder in (PACKAGE, ROOT / "dataflows")
+        for path in folder.rglob("*.py")
+        if re.search(r"^\s*(from|import) bytewax\b", path.read_text("utf-8"), re.MULTILINE)
+    }
+    assert named == importing
+
+
 def _section(heading: str) -> str:
     return PAGE.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
 

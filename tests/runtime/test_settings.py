@@ -108,6 +108,7 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         ("FRESH_SECONDS", "-1", "above 0, as 60 or 2.5"),
         ("WATCH_SECONDS", "a minute", "above 0, as 60 or 2.5"),
         ("LINGER_SECONDS", "0", "above 0, at most 10, as 0.2"),
+        ("FILL", "8d", "whole hours or days from 1h to 7d, as 24h or 2d"),
         ("LINGER_SECONDS", "10.5", "above 0, at most 10, as 0.2"),
         ("RAW_PARTITIONS", "0", "from 1 to 1024"),
         ("NORMALIZED_PARTITIONS", "many", "from 1 to 1024"),

@@ -93,9 +93,12 @@ class Served:
 
 @contextmanager
 def serving(
-    tables: Database, path: Path, hub: BatchQueue | None = None, port: int = 0
+    tables: Database, path: Path, hub: BatchQueue | None = None, port: int = 0, **options: Any
 ) -> Iterator[Served]:
-    """The page, the API and SQL over a database, on a free port unless one is named."""
+    """The page, the API and SQL over a database, on a free port unless one is named.
+
+    `options` are those of the application: names, prefix.
+    """
     name = str(tables.client.database)
     hub = hub or BatchQueue()
     with ExitStack() as stack:
@@ -106,7 +109,7 @@ def serving(
         recent = CandleCache()
         live = Broadcaster(hub, recent)
         live.update_days(store.days())
-        app = build_app(store, live, recent, reader, (live.run,), feed_title="a test")
+        app = build_app(store, live, recent, reader, (live.run,), feed_title="a test", **options)
         server = Server(app, live, "127.0.0.1", port)
         server.start()
         stack.callback(server.stop)

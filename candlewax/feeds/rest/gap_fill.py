@@ -11,6 +11,7 @@ from candlewax.core.frames import SourceItem
 from candlewax.feeds.rest.client import RetryPolicy
 from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection
 from candlewax.feeds.rest.gap_filler import GapFiller, RestEndpoint
+from candlewax.feeds.rest.start_fill import StartSpan
 from candlewax.feeds.rest.worker import WorkerPartition, WorkerThread
 from candlewax.runtime.counters import Counters
 
@@ -47,12 +48,15 @@ class GapFillSource(FixedPartitionedSource[SourceItem, None]):
         is_only_writer: bool = False,
         selection: GapSelection | None = None,
         reads_market: Callable[[str, str], bool] = lambda *_: True,
+        start_span: StartSpan | None = None,
     ) -> None:
         """By default the selection is all gaps that are not given up, of the markets (exchange and
         unified symbol) that `reads_market` selects.
 
         If this process is the only writer of `gaps`, it queries the table only after it has stored
         a gap in it, and while any is pending.
+
+        With a `start_span` the trades of that span are requested too, however many.
         """
         self._endpoints = endpoints
         self._database = database
@@ -64,6 +68,7 @@ class GapFillSource(FixedPartitionedSource[SourceItem, None]):
         self._is_only_writer = is_only_writer
         self._selection = selection or GapSelection()
         self._reads_market = reads_market
+        self._start_span = start_span
 
     def list_parts(self) -> list[str]:
         return list(self._endpoints)
@@ -80,6 +85,7 @@ class GapFillSource(FixedPartitionedSource[SourceItem, None]):
             is_finite=self._is_finite,
             is_only_writer=self._is_only_writer,
             reads_market=partial(self._reads_market, for_part),
+            start_span=self._start_span,
         )
         worker = WorkerThread(f"rest-{for_part}", filler.work, MAX_QUEUED)
         return WorkerPartition(for_part, worker, self._counters, self._should_stop)

@@ -21,6 +21,7 @@ from candlewax.core.gaps.fill_plan import (
 from candlewax.exchanges.protocol.rest import RestRules
 from candlewax.feeds.rest.client import Answer, Client, RefusalError, RetryPolicy
 from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection, Schedule
+from candlewax.feeds.rest.start_fill import StartFill, StartSpan, unknown_markets
 from candlewax.feeds.rest.worker import WorkerThread
 from candlewax.runtime.counters import Counters
 
@@ -60,6 +61,7 @@ class GapFiller:
         is_finite: bool,
         is_only_writer: bool,
         reads_market: Callable[[str], bool] = lambda _: True,
+        start_span: StartSpan | None = None,
     ) -> None:
         self._exchange = exchange
         self._endpoint = endpoint
@@ -77,6 +79,9 @@ class GapFiller:
         self._refusal_reason: str | None = None
         self._schedule = Schedule(timing, is_finite=is_finite)
         self._seq: dict[str, int] = {}
+        self._start_span = start_span
+        self._long_group: GapGroup | None = None
+        self._next_short_round = 0.0
 
     def work(self, worker: WorkerThread) -> None:
         """Request the trades of gaps that are due, round after round."""
@@ -92,10 +97,22 @@ class GapFiller:
             retry_policy=self._retry_policy,
         )
         try:
+            start_fill = self._start_fill(worker)
+            start_fill.run()
             while self._run_round() or not self._is_finite:
                 worker.pause(self._timing.poll_s)
+                start_fill.run()
         finally:
             self._client.close()
+
+    def _start_fill(self, worker: WorkerThread) -> StartFill:
+        span = self._start_span or StartSpan(0)
+        names = (
+            unknown_markets(self._database, self._exchange, span, worker.pause)
+            if self._start_span
+            else []
+        )
+        return StartFill(self._client, self._endpoint.rest, names, span.begin_us, self._put)
 
     def _run_round(self) -> bool:
         """Request the trades of gaps that are due. Return True if any gap was due."""
@@ -108,7 +125,7 @@ class GapFiller:
         pending = [each for each in listed if self._reads_market(each.gap.symbol)]
         self._has_pending = bool(pending)
         self._schedule.keep(pending)
-        due = [each for each in pending if self._schedule.is_due(each)]
+        due = [each for each in pending if self._schedule.is_due(each) and self._has_turn(each.gap)]
         pending_by_gap = {each.gap: each for each in due}
         too_long_gaps = self._give_up_long(pending_by_gap)
         for group in group_gaps(
@@ -128,6 +145,22 @@ class GapFiller:
                 break
         return bool(due)
 
+    def _has_turn(self, gap: FillGap) -> bool:
+        """Return True for all gaps; between two pages of long ones, for those of one page."""
+        return not self._long_group or gap.size < self._endpoint.rest.page_rows
+
+    def _fill_short_gaps(self, group: GapGroup) -> None:
+        """Fill the gaps of one page that are due, if a while has passed.
+
+        It is called between two pages of a group, which may take hours to come.
+        """
+        if self._long_group or self._is_finite or time.monotonic() < self._next_short_round:
+            return
+        self._long_group = group
+        self._run_round()
+        self._long_group = None
+        self._next_short_round = time.monotonic() + self._timing.poll_s
+
     def _may_have_pending(self) -> bool:
         """Return False if there was no pending gap, and no gap has been stored since."""
         before = self._stored_count
@@ -139,7 +172,7 @@ class GapFiller:
         too_long_gaps = {
             gap: FillResult(FillStatus.UNAVAILABLE, reason)
             for gap in pending_by_gap
-            if not self._selection.is_named(gap) and (reason := too_long_reason(gap))
+            if not self._is_asked_for(gap) and (reason := too_long_reason(gap))
         }
         given_up = {gap for gap in too_long_gaps if pending_by_gap[gap].given_up}
         for gap in given_up:
@@ -149,6 +182,11 @@ class GapFiller:
             {gap: result for gap, result in too_long_gaps.items() if gap not in given_up},
         )
         return set(too_long_gaps)
+
+    def _is_asked_for(self, gap: FillGap) -> bool:
+        """Return True if a gap is requested however long: it is named, or in the start span."""
+        span = self._start_span
+        return self._selection.is_named(gap) or (span is not None and gap.before >= span.begin_us)
 
     def _end_if_refused(self, pending_by_gap: Mapping[FillGap, PendingGap], reason: str) -> None:
         """End a finite run for all gaps due if too many requests in a row were refused."""
@@ -172,7 +210,7 @@ class GapFiller:
             while self._take(
                 native_symbol, cursor, self._client.ask(cursor.next_path(native_symbol))
             ):
-                pass
+                self._fill_short_gaps(group)
         except RefusalError as refusal:
             self._counters.increment(1, "rest", self._exchange, "refused")
             if refusal.is_permanent:
@@ -188,10 +226,13 @@ class GapFiller:
         self._counters.increment(1, "rest", self._exchange, "answered")
         self._refusals = 0
         if answer.page.numbers or answer.page.unreadable_rows:
-            seq = self._seq.get(native_symbol, 0)
-            self._seq[native_symbol] = seq + 1
-            self._worker.put((answer.received_ns, FROM_REST + native_symbol, seq, answer.text))
+            self._put(native_symbol, answer)
         return cursor.add_page(answer.page)
+
+    def _put(self, native_symbol: str, answer: Answer) -> None:
+        seq = self._seq.get(native_symbol, 0)
+        self._seq[native_symbol] = seq + 1
+        self._worker.put((answer.received_ns, FROM_REST + native_symbol, seq, answer.text))
 
     def _store_results(
         self,

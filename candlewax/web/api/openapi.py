@@ -48,8 +48,11 @@ _ROWS: Final[Mapping[str, tuple[str, type[msgspec.Struct], str, str]]] = {
 """Operation, parameters, schema of a row, and summary of each address of rows."""
 
 
-def document(base: str) -> dict[str, Any]:
-    """Return the OpenAPI document: all addresses below `base`, Binance's, and SQL at the root."""
+def document(base: str, prefix: str = "") -> dict[str, Any]:
+    """Return the OpenAPI document: all addresses below `base`, Binance's, and SQL at the root.
+
+    `prefix` is the path before all of them.
+    """
     paths = {f"{base}/{path}": _rows_operation(path, *one) for path, one in _ROWS.items()}
     paths[f"{base}/stream"] = _stream_operation()
     paths[f"{base}/health"] = _json_operation(
@@ -64,7 +67,7 @@ def document(base: str) -> dict[str, Any]:
             "description": _ABOUT,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": "/", "description": "the server of this document"}],
+        "servers": [{"url": prefix or "/", "description": "the server of this document"}],
         "tags": [{"name": name, "description": about} for name, about in _TAGS.items()],
         "paths": {**paths, **binance_paths(), "/": _sql_operation()},
         "components": {"schemas": SCHEMAS},

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
@@ -111,6 +112,9 @@ class Table:
         self._left = {gap: {"reason": "", "numbering": 0} for gap in gaps}
         self.written: list[tuple[int, int, str]] = []
 
+    def add(self, gap: FillGap) -> None:
+        self._left[gap] = {"reason": "", "numbering": 0}
+
     def list_pending(self, *_: object, **__: object) -> list[PendingGap]:
         return [PendingGap(gap, 9.0, 9.0, row) for gap, row in self._left.items()]
 
@@ -205,6 +209,38 @@ def test_count_of_refusals_restarts_after_a_response(monkeypatch: pytest.MonkeyP
     written = run_filler(monkeypatch, [FIRST, SECOND], client, is_finite=True)
     assert client.froms == [9, 9, 11, 9, 11, 4_999]
     assert written[-1] == (5_000, REPAIRING, "asked for: 10 trades came")
+
+
+def test_short_gap_is_filled_between_two_pages_of_a_long_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A long gap may take hours."""
+    late = FillGap("BTC/USDT", 9_000, 9_001, 0, 1)
+    table, long_gap = Table(FillGap("BTC/USDT", 10, 5_000, 0, 1)), range(9, 1_009)
+    client = ScriptedClient(long_gap, range(8_999, 9_003), [])
+
+    def ask(target: str) -> Answer:
+        answer = ScriptedClient.ask(client, target)
+        if len(client.froms) == 1:
+            table.add(late)
+        return answer
+
+    monkeypatch.setattr(client, "ask", ask)
+    monkeypatch.setattr(gap_filler, "GapTable", lambda *_: table)
+    monkeypatch.setattr(gap_filler, "Client", lambda *_, **__: client)
+    ends: Any = SimpleNamespace(pause=Mock(side_effect=WorkerStopped), wait=None, put=Mock())
+    filler = GapFiller(
+        "binance", RestEndpoint(EXCHANGES["binance"].rest), cast("Any", None), Counters(),
+        replace(TIMING, settle_s=0, poll_s=0), RetryPolicy(), GapSelection(),
+        is_finite=False, is_only_writer=False,
+    )  # fmt: skip
+    with suppress(WorkerStopped):
+        filler.work(ends)
+    assert client.froms == [9, 8_999, 1_009]
+    assert [(first, reason) for first, _, reason in table.written] == [
+        (9_000, "asked for: 2 trades came"),
+        (10, "status 503"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,6 @@ def test_documentation_shows_every_address_without_another_site(page: Page, clie
     assert {one.inner_text() for one in page.locator("h3 code").all()} == set(paths)
     assert all(url.startswith(own) for url in urls)
     assert errors == []
-    candles = page.locator("#getCandles pre a").get_attribute("href")
-    assert candles
-    assert len(client.ask(candles).rows) == 3
+    candles = str(page.locator("#getCandles pre a").evaluate("link => link.href"))
+    assert len(client.ask(candles.removeprefix(own)).rows) == 3
     expect(page.locator("#getCandles")).to_contain_text("one of binance, binance_usdm")

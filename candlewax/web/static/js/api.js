@@ -2,7 +2,8 @@
 
 import { SECONDS } from "./timeframes.js";
 
-const BASE = "/api/v1";
+// Relative, as the page may be below a path of a proxy.
+const BASE = "api/v1";
 const PAGE = 1000;
 const TRADES = 40;
 

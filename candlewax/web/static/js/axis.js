@@ -1,6 +1,6 @@
 // Options of the chart's axes: grouped prices, and times in the chosen zone.
 
-import { PriceScaleMode } from "/static/vendor/lightweight-charts/lightweight-charts.mjs";
+import { PriceScaleMode } from "../vendor/lightweight-charts/lightweight-charts.mjs";
 import { MAX_DECIMALS, digits, grouped } from "./format.js";
 import { prefs } from "./prefs.js";
 import { candleTime, tick } from "./time.js";

@@ -2,7 +2,7 @@
 
 import {
   CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, createChart, createSeriesMarkers,
-} from "/static/vendor/lightweight-charts/lightweight-charts.mjs";
+} from "../vendor/lightweight-charts/lightweight-charts.mjs";
 import { placesOf, priceFormat, scaleOptions, timeOptions } from "./axis.js";
 import { count } from "./format.js";
 import { Overlays } from "./overlays.js";

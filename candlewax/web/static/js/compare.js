@@ -1,6 +1,6 @@
 // A second market in the chart: the line of its closes, loaded and kept like the first one.
 
-import { LineSeries } from "/static/vendor/lightweight-charts/lightweight-charts.mjs";
+import { LineSeries } from "../vendor/lightweight-charts/lightweight-charts.mjs";
 import { EXCHANGES, digits, percent, price } from "./format.js";
 import { Runner } from "./runner.js";
 

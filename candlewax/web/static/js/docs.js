@@ -88,7 +88,7 @@ function section(path, operation, root) {
   if (operation.parameters.length) part.append(parameterTable(operation.parameters));
   const address = example(path, operation.parameters);
   const link = make("a", address);
-  link.href = address;
+  link.href = `.${address}`;
   const line = make("pre");
   line.append(link);
   part.append(line);
@@ -124,7 +124,7 @@ function draw(root) {
 document.documentElement.dataset.theme = currentTheme();
 
 try {
-  const answer = await fetch("/openapi.json");
+  const answer = await fetch("openapi.json");
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   draw(await answer.json());
 } catch (error) {

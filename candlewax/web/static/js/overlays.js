@@ -1,7 +1,7 @@
 // Lines and bars over the candles. They are drawn from numbers, as the candles are; no amount is
 // stored or shown elsewhere from them.
 
-import { HistogramSeries, LineSeries } from "/static/vendor/lightweight-charts/lightweight-charts.mjs";
+import { HistogramSeries, LineSeries } from "../vendor/lightweight-charts/lightweight-charts.mjs";
 
 const DAY = 86400;
 

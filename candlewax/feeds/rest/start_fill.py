@@ -1,0 +1,150 @@
+"""First pages of a span before the start, by which its other trades become a gap.
+
+A market of which no trade before the span is stored has no gap there: nothing shows that trades
+are missing. So the first trades of the span and the newest one are requested. Between them the
+deduplication step finds a gap, which is stored, filled and reported like any other.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Final
+
+from candlewax.clickhouse.client import Database
+from candlewax.exchanges.protocol.rest import Cursor, Page, RestRules
+from candlewax.feeds.rest.client import Answer, Client, RefusalError
+from candlewax.feeds.rest.span_pages import BackfillError, Span, SpanCounts, pages
+
+RETRY_S: Final = 300.0
+"""Seconds until a market is requested again whose first pages did not come."""
+
+_KNOWN: Final = """
+SELECT DISTINCT native_symbol FROM silver_trades
+WHERE exchange = {exchange:String}
+    AND timestamp < fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
+"""
+
+_log = logging.getLogger(__name__)
+
+
+def span_begin(fill: timedelta, now: datetime) -> datetime:
+    """Return the begin of a span before `now`: a whole hour, so that its first hour is complete."""
+    begin = now.astimezone(UTC) - fill
+    return begin.replace(minute=0, second=0, microsecond=0)
+
+
+@dataclass(frozen=True)
+class StartSpan:
+    """Span to fill: from `begin_us`, microseconds since 1970, to the start of the process.
+
+    `native_symbols` are the markets by exchange.
+    """
+
+    begin_us: int
+    native_symbols: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def unknown_markets(
+    database: Database, exchange: str, span: StartSpan, wait: Callable[[float], object]
+) -> list[str]:
+    """Return the native symbols of which no trade before the span is stored."""
+    parameters = {"exchange": exchange, "begin": span.begin_us}
+    known = set(database.query(_KNOWN, parameters, wait)["native_symbol"])
+    return [name for name in span.native_symbols.get(exchange, ()) if name not in known]
+
+
+class StartFill:
+    """Requests of the first pages of the markets of one exchange, for use by one thread."""
+
+    def __init__(
+        self,
+        client: Client,
+        rest: RestRules,
+        native_symbols: Sequence[str],
+        begin_us: int,
+        put: Callable[[str, Answer], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`put` is called with a native symbol and each response about it."""
+        self._client = client
+        self._rest = rest
+        self._begin_us = begin_us
+        self._put = put
+        self._now = now
+        self._due_at = dict.fromkeys(native_symbols, now())
+
+    def run(self) -> None:
+        """Request the first pages of all markets that are due, each until they have come.
+
+        A market whose first pages do not come is named in the log with the reason. It is requested
+        again later, unless the exchange refuses it for good or its answers are unusable.
+        """
+        for native_symbol, due_at in list(self._due_at.items()):
+            if due_at > self._now():
+                continue
+            try:
+                for answer in self._first_pages(native_symbol):
+                    self._put(native_symbol, answer)
+            except (BackfillError, RefusalError) as error:
+                self._postpone(native_symbol, error)
+            else:
+                del self._due_at[native_symbol]
+
+    def _first_pages(self, native_symbol: str) -> Iterator[Answer]:
+        """Yield a response with the first trades of the span, and one with the newest trade.
+
+        None if the market has no trade in the span; no other trades come with them. Raises
+        BackfillError or RefusalError.
+        """
+        span: Span = self._begin_us, time.time_ns() // 1000
+        found = pages(self._client, self._rest, native_symbol, span, lambda _: None, SpanCounts())
+        for first in islice(found, 1):
+            yield first
+            if not first.page.numbers:
+                next(found, None)  # raises the error that says so
+                return
+            self._check_reach(native_symbol, first.page)
+            newest = self._client.ask(self._rest.latest_path(native_symbol, 1))
+            if newest.page.numbers and newest.page.numbers[0] > first.page.numbers[-1]:
+                yield newest
+
+    def _check_reach(self, native_symbol: str, page: Page) -> None:
+        """Log where the exchange's trades begin, if it shows none before the first of the span.
+
+        Whether there were any cannot be known then. Raises RefusalError.
+        """
+        first = page.numbers[0]
+        if first <= 1:
+            return
+        path = self._rest.trades_path(native_symbol, Cursor(first - 1), 1)
+        numbers = self._client.ask(path).page.numbers
+        if not numbers or numbers[0] >= first:
+            _log.warning(
+                "%s: the exchange shows no trade of %s before number %d, of %s; trades since %s "
+                "before it are not filled",
+                self._client, native_symbol, first, _show(page.times_us[0]), _show(self._begin_us),
+            )  # fmt: skip
+
+    def _postpone(self, native_symbol: str, error: BackfillError | RefusalError) -> None:
+        refusal = error if isinstance(error, RefusalError) else error.__cause__
+        is_permanent = not isinstance(refusal, RefusalError) or refusal.is_permanent
+        again = (
+            "they are not asked for again before the next start"
+            if is_permanent
+            else f"they are asked for again in {RETRY_S:.0f} s"
+        )
+        _log.warning(
+            "%s: trades of %s since %s are not filled: %s; %s",
+            self._client, native_symbol, _show(self._begin_us), error, again,
+        )  # fmt: skip
+        if is_permanent:
+            del self._due_at[native_symbol]
+        else:
+            self._due_at[native_symbol] = self._now() + RETRY_S
+
+
+def _show(time_us: int) -> str:
+    return f"{datetime.fromtimestamp(time_us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
