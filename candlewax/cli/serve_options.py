@@ -78,7 +78,8 @@ def announce(
     database: Path | ClickHouse, command: str, address: ListenAddress, port: int
 ) -> AbstractContextManager[None]:
     """Leave the address of this process in the directory of an embedded database, for commands."""
-    if not isinstance(database, Path):
+    # A client of ClickHouse has no place for a path prefix in an address.
+    if not isinstance(database, Path) or address.prefix:
         return nullcontext()
     host = _ANY.get(address.host, address.host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -17,7 +17,8 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.run import cli_main
 
-from candlewax.cli import serve_options
+from candlewax.cli import serve_options, up_options
+from candlewax.cli.up_options import SAMPLE_PACE
 from candlewax.clickhouse import engine
 from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.clickhouse.library_pages import release_library_pages
@@ -37,11 +38,9 @@ from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.installation import describe_database, describe_instruments
-from candlewax.runtime.setting_parsers import parse_fill
 from candlewax.runtime.settings import Settings, SettingsError, fill_problems
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
-from candlewax.runtime.times import parse_time_or_utc
 from candlewax.verification.monitor import watch_beside
 from candlewax.web.app import BackgroundTask, build_app
 from candlewax.web.cache.cache import CandleCache
@@ -52,9 +51,6 @@ from candlewax.web.stream.batch_queue import BatchQueue
 from candlewax.web.stream.broadcaster import Broadcaster
 from candlewax.web.stream.feed_status import Clock
 from candlewax.web.stream.poller import Changes
-
-SAMPLE_PACE: Final = 20.0
-"""Seconds of the sample played in one second: a one-minute candle takes 3 s."""
 
 SAMPLE_BEGIN: Final = datetime(2026, 9, 15, 0, 28, tzinfo=UTC)
 """Time in the sample: the 3 hours before it come at once, the 100 minutes after are played."""
@@ -71,28 +67,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", build: 
         "up", help="run the whole pipeline and show its candles on a page (the sample if "
         "CANDLEWAX_FEED says nothing else)"
     )  # fmt: skip
-    serve_options.add(command)
-    command.add_argument(
-        "--pace",
-        type=_parse_pace,
-        help=f"seconds of a recording in one second (the sample: {SAMPLE_PACE:g}, others: 1)",
-    )
-    command.add_argument(
-        "--begin",
-        type=_parse_time,
-        help="time in a recording up to which all comes at once, as 2026-09-15T00:30Z",
-    )
-    command.add_argument(
-        "--keep",
-        action="store_true",
-        help="store a recording in CANDLEWAX_CLICKHOUSE, not in a directory that is removed",
-    )
-    command.add_argument(
-        "--fill",
-        type=_parse_fill,
-        help="span before the start whose trades are asked for by REST, with a live feed: 24h, 2d "
-        "(CANDLEWAX_FILL)",
-    )
+    up_options.add(command)
     command.set_defaults(run=partial(run, build=build))
 
 
@@ -275,27 +250,3 @@ def _clock(playback: PlaybackClock | None) -> Clock:
 def _wait_for(should_stop: Callable[[], bool]) -> None:
     while not should_stop():
         time.sleep(0.1)
-
-
-def _parse_pace(text: str) -> float:
-    try:
-        pace = float(text)
-    except ValueError:
-        pace = 0.0
-    if not 0.01 <= pace <= 100_000:
-        raise argparse.ArgumentTypeError(f"takes a number from 0.01 to 100000, got {text!r}")
-    return pace
-
-
-def _parse_fill(text: str) -> timedelta:
-    try:
-        return parse_fill(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"takes {error}, got {text!r}") from None
-
-
-def _parse_time(text: str) -> datetime:
-    try:
-        return parse_time_or_utc(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
