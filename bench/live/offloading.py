@@ -38,6 +38,7 @@ def run(seconds: float, rates: tuple[int, ...] = RATES) -> Iterator[Result]:
                 for hour in range(HOURS):
                     cold.fill(database, cold.FIRST_HOUR + timedelta(hours=hour), 55 * 3600)
                 cold.merge_parts(database)
+                database.command("INSERT INTO database_kind (kind) VALUES ('simulated')")
             for archive in ("", str(stage.folder / "cold")):
                 yield _measure(stage, rate, seconds, archive)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, Decimal, localcontext
 from typing import Any, Final
 
 import polars as pl
@@ -72,8 +72,8 @@ def _ticker(
     ticker |= {"window_start": end - SPAN, "window_end": end}
     if first is not None:
         ticker["change"] = price - first
-        ticker["change_percent"] = _quotient(100 * (price - first), first, 4)
-        ticker["vwap"] = _quotient(sums["quote_volume"], sums["volume"], DECIMALS)
+        ticker["change_percent"] = _quotient(100 * (price - first), first, 4, ROUND_HALF_EVEN)
+        ticker["vwap"] = _quotient(sums["quote_volume"], sums["volume"], DECIMALS, ROUND_DOWN)
     return ticker
 
 
@@ -84,7 +84,7 @@ _COUNTS: Final = frozenset(
 """Sums: 0 without a trade."""
 
 
-def _quotient(dividend: Decimal, divisor: Decimal, decimals: int) -> Decimal:
-    """Return a quotient rounded half to even."""
+def _quotient(dividend: Decimal, divisor: Decimal, decimals: int, rounding: str) -> Decimal:
+    """Return a quotient with so many decimals."""
     with localcontext(prec=80):
-        return (dividend / divisor).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_EVEN)
+        return (dividend / divisor).quantize(Decimal(1).scaleb(-decimals), rounding)

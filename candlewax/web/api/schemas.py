@@ -83,7 +83,7 @@ SCHEMAS: Final[Mapping[str, Any]] = {
         **dict.fromkeys(("open", "high", "low"), _nullable(_AMOUNT)),
         change=_nullable({**_AMOUNT, "description": "price less open"}),
         change_percent=_nullable({**_AMOUNT, "description": "rounded to 4 decimals"}),
-        vwap=_nullable({**_AMOUNT, "description": "rounded to 12 decimals"}),
+        vwap=_nullable({**_AMOUNT, "description": "quote_volume / volume, cut after 12 decimals"}),
         **dict.fromkeys(("volume", "quote_volume"), _AMOUNT),
         trade_count=_WHOLE,
         buy_volume={**_AMOUNT, "description": "traded by taker buys"},

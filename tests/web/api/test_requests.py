@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +283,11 @@ def test_gaps_are_filtered_by_state_and_symbol(client: Client) -> None:
     assert len(client.ask("/api/v1/gaps").rows) == 8
 
 
+def cut(price: Decimal) -> Decimal:
+    """A price without what is beyond its twelfth decimal."""
+    return price.quantize(Decimal("1e-12"), ROUND_DOWN)
+
+
 def test_tickers_hold_the_latest_price_and_24_hours(client: Client) -> None:
     """They follow from all trades; the hours end with the newest minute of the exchange."""
     (kraken,) = client.ask(TICKERS, {"exchange": "kraken"}).rows
@@ -294,7 +299,7 @@ def test_tickers_hold_the_latest_price_and_24_hours(client: Client) -> None:
         "high": max(one["price"] for one in trades()), "low": min(one["price"] for one in trades()),
         "change": last["price"] - first["price"],
         "change_percent": round(100 * (last["price"] - first["price"]) / first["price"], 4),
-        "vwap": round(value / volume, 12), "volume": volume, "quote_volume": value,
+        "vwap": cut(value / volume), "volume": volume, "quote_volume": value,
         "buy_volume": sum(one["quantity"] for one in trades() if one["side"] == "BUY"),
     }  # fmt: skip
     assert {name: Decimal(kraken[name]) for name in exact} == exact
