@@ -68,6 +68,6 @@ def test_copied_files_build_a_wheel_that_holds_what_they_need(tmp_path: Path) ->
     (wheel,) = (tmp_path / "wheel").iterdir()
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    ddl = {f"candlewax/data/clickhouse/ddl/{path.name}" for path in DDL.iterdir()}
+    ddl = {f"candlewax/data/clickhouse/ddl/{path.relative_to(DDL)}" for path in DDL.rglob("*.sql")}
     others = {"candlewax/data/instruments.toml", "dataflows/ohlcv.py", "candlewax/cli/main.py"}
     assert ddl | others <= names

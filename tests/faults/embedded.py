@@ -36,7 +36,7 @@ def begin(
     """Begin to play a recording; returns when it reads."""
     process = _start(folder, options, {"CANDLEWAX_FEED": str(log), **settings}, within=within)
     assert process.stdout is not None
-    assert process.stdout.readline().startswith("Reading")
+    assert any(line.startswith("Reading") for line in process.stdout)
     return process
 
 
