@@ -89,7 +89,8 @@ def test_unsealed_unit_holds_its_day(archived: ColdTier) -> None:
 def test_row_that_is_not_cold_holds_its_day(archived: ColdTier) -> None:
     archived.database.command(
         "INSERT INTO silver_trades SELECT * REPLACE ('new' AS trade_id, "
-        "now64(6) AS inserted_at) FROM silver_trades WHERE exchange = 'kraken' ORDER BY timestamp LIMIT 1"
+        "now64(6) AS inserted_at) FROM silver_trades WHERE exchange = 'kraken' "
+        "ORDER BY timestamp LIMIT 1"
     )
     before = all_rows(archived.database)
     (held,) = release(archived).held
