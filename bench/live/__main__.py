@@ -20,7 +20,6 @@ from bench.live import (
     footprint,
     last,
     latency,
-    offloading,
     page,
     sockets,
     watched,
@@ -44,9 +43,6 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
         tuple(options.rates or footprint.RATES),
         options.seconds or footprint.SECONDS,
         options.warm,
-    ),
-    "offloading": lambda options: offloading.run(
-        options.seconds or footprint.SECONDS, tuple(options.rates or offloading.RATES)
     ),
     "page": lambda options: page.run(options.seconds or _SECONDS),
     "workers": lambda options: workers.run(options.frames),
@@ -197,7 +193,6 @@ _TABLES: Final[Mapping[str, Callable[[list[Result]], Table]]] = {
     "chain": lambda results: _speeds("From a recording to the raw topics, and to gold", results),
     "latency": _latencies,
     "footprint": _footprints,
-    "offloading": _footprints,
     "page": _pages,
     "workers": _workers,
     "watched": lambda results: _speeds("From a recording to the tables, watched", results),

@@ -71,7 +71,7 @@ def _unread(rate: int, timing: Timing) -> Result:
         piece = stage.flow("pipeline", "ohlcv", **urls)
         piece.wait_for_output("Live feeds")
         time.sleep(timing.warm)
-        return result(rate, "dataflows.ohlcv", piece.name, _wait(stage, timing.seconds))
+        return _result(rate, "dataflows.ohlcv", piece.name, _wait(stage, timing.seconds))
 
 
 def _read(rate: int, timing: Timing) -> Iterator[Result]:
@@ -97,11 +97,11 @@ def _read(rate: int, timing: Timing) -> Iterator[Result]:
         time.sleep(_LAST)
         stamps = reader.end()
         answers: list[Answer] = []
-        queried = measure(stage, lambda: answers.extend(staleness.ask(port, timing.seconds)))
+        queried = _measure(stage, lambda: answers.extend(staleness.ask(port, timing.seconds)))
         stage.end(up)
         # Ended, it has written the whole journal.
         simulator.stop()
-        trades = [trade for trade in sent_trades(journal) if trade.sent_ns >= subscribed_ns]
+        trades = [trade for trade in _sent(journal) if trade.sent_ns >= subscribed_ns]
     on_stream = [
         trade
         for trade in trades
@@ -109,18 +109,18 @@ def _read(rate: int, timing: Timing) -> Iterator[Result]:
     ]
     latencies_ms, never = polls.latencies(on_stream, stamps)
     yield {
-        **result(rate, "candlewax up, a stream", up.name, watched),
-        **quantiles("stream", latencies_ms),
+        **_result(rate, "candlewax up, a stream", up.name, watched),
+        **_quantiles("stream", latencies_ms),
         "never": never,
     }
     yield {
-        **result(rate, "candlewax up, queries", up.name, queried),
-        **quantiles("sql", staleness.staleness_ms(answers, trades)),
-        **quantiles("query", [answer.took_ms for answer in answers]),
+        **_result(rate, "candlewax up, queries", up.name, queried),
+        **_quantiles("sql", staleness.staleness_ms(answers, trades)),
+        **_quantiles("query", [answer.took_ms for answer in answers]),
     }
 
 
-def sent_trades(journal: Path) -> list[polls.Sent]:
+def _sent(journal: Path) -> list[polls.Sent]:
     """Return the trades of subscribed markets in the journal."""
     loaded = instruments.load(ROOT / "instruments.toml")
     subscribed: set[Market] = {
@@ -133,7 +133,7 @@ def sent_trades(journal: Path) -> list[polls.Sent]:
     return [trade for trade in trades if trade.candle[:2] in subscribed]
 
 
-def quantiles(name: str, values: list[float]) -> Result:
+def _quantiles(name: str, values: list[float]) -> Result:
     """Return median and 99th percentile in milliseconds, and the number of values."""
     summary = polls.summary(values)
     quantiles = {f"{name}_{key}": summary[key] for key in ("p50_ms", "p99_ms") if key in summary}
@@ -152,7 +152,7 @@ def _cryptofeed(rate: int, timing: Timing, python: str) -> Result:
         simulator.stop()
         received = json.loads(piece.output().splitlines()[-1])["trades"]
         what = f"cryptofeed {rival_environment.VERSION}"
-        return {**result(rate, what, piece.name, used), "trades": received}
+        return {**_result(rate, what, piece.name, used), "trades": received}
 
 
 def _brokered(timing: Timing) -> Iterator[Result]:
@@ -165,15 +165,15 @@ def _brokered(timing: Timing) -> Iterator[Result]:
         used = _wait(stage, timing.seconds)
         for name in used["rss_mb"]:
             if name != "simulator":
-                yield result(BROKERED, f"behind a broker: {name}", name, used)
+                yield _result(BROKERED, f"behind a broker: {name}", name, used)
 
 
 def _wait(stage: Stage, seconds: float) -> Result:
     """Return the resources that each process used meanwhile."""
-    return measure(stage, lambda: time.sleep(seconds))
+    return _measure(stage, lambda: time.sleep(seconds))
 
 
-def measure(stage: Stage, work: Callable[[], object]) -> Result:
+def _measure(stage: Stage, work: Callable[[], object]) -> Result:
     """Return the resources that each process used during some work."""
     meter = Meter(stage.running)
     work()
@@ -184,7 +184,7 @@ def measure(stage: Stage, work: Callable[[], object]) -> Result:
     return {**used, "wakeups": wakeups, "rss_mb": rss_mb}
 
 
-def result(rate: int, what: str, name: str, used: Result) -> Result:
+def _result(rate: int, what: str, name: str, used: Result) -> Result:
     """Return the cost of one process."""
     return {
         "part": "footprint",
