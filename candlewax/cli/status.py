@@ -60,7 +60,7 @@ FROM (SELECT state, detected_at FROM gaps FINAL) AS gap
 
 
 class Target(NamedTuple):
-    """What is looked at: a database, and the page of the process that has it open, if any."""
+    """Database to look at, and the page of the process that has it open, if any."""
 
     place: Path | Server
     name: str

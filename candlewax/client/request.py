@@ -1,4 +1,4 @@
-"""What is asked of a reader, and the columns of its answers."""
+"""Requests to a reader, and the columns of its answers."""
 
 from dataclasses import dataclass
 from datetime import datetime

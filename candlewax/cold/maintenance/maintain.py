@@ -106,7 +106,7 @@ def maintain(
 
 @dataclass(frozen=True)
 class _Order:
-    """What is to be maintained, as of when, and whether anything is to be changed."""
+    """Maintenance to be done: of which archive, as of when, and whether anything may change."""
 
     tier: ColdTier
     now: datetime
