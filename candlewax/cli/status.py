@@ -90,7 +90,7 @@ def _run(arguments: argparse.Namespace) -> int:
     findings: list[Finding] = []
     failure: str | None = None
     try:
-        for finding in look(settings, target):
+        for finding in collect_findings(settings, target):
             findings.append(finding)
             if not arguments.json:
                 print(finding, flush=True)
@@ -110,7 +110,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def look(settings: Settings, target: Target) -> Iterator[Finding]:
+def collect_findings(settings: Settings, target: Target) -> Iterator[Finding]:
     """Look at one thing after another, and yield a finding for each.
 
     Raises DatabaseError or ClickHouseError if the tables cannot be read.

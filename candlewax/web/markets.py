@@ -28,9 +28,9 @@ class Markets:
 
     async def all(self) -> list[Market]:
         """Return all markets, in order."""
-        if not self._known():
+        if not self._known_markets():
             await self._read()
-        return sorted(self._known())
+        return sorted(self._known_markets())
 
     async def find(self, exchange: str, name: str) -> str:
         """Return the unified symbol of the market that a name means.
@@ -61,7 +61,7 @@ class Markets:
 
         A name that means none of them is returned as it is.
         """
-        known = self._known()
+        known = self._known_markets()
         if any((exchange, name) in known for exchange in exchanges):
             return [name]
         found = {symbol for exchange in exchanges for symbol in self._meant(exchange, name)}
@@ -71,14 +71,14 @@ class Markets:
         rows = await run_in_threadpool(self._store.symbols)
         self._stored = frozenset(rows.select("exchange", "symbol").rows())
 
-    def _known(self) -> frozenset[Market]:
+    def _known_markets(self) -> frozenset[Market]:
         return self._stored | self._subscribers.markets
 
     def _meant(self, exchange: str, name: str) -> set[str]:
         return self._index().get((exchange, fold(name)), set())
 
     def _index(self) -> Mapping[Market, set[str]]:
-        known = self._known()
+        known = self._known_markets()
         if known != self._indexed:
             index: dict[Market, set[str]] = defaultdict(set)
             for exchange, symbol in known:

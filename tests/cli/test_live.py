@@ -109,7 +109,7 @@ def test_another_size_has_other_columns_and_rows(terminal: Terminal) -> None:
 
 
 def test_ctrl_c_ends_it_and_sets_the_terminal_as_it_was(folder: Path, urls: dict[str, str]) -> None:
-    """All that was received is stored. The feed is live whatever the setting says."""
+    """Store everything that was received. The feed is live whatever the setting says."""
     env = environment(folder, CANDLEWAX_FEED="sample", **urls)
     env["CANDLEWAX_CLICKHOUSE"] = str(folder / "other")
     with on_terminal(COMMAND, env) as terminal:

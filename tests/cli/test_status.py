@@ -107,7 +107,7 @@ def test_address_that_another_process_has_now_is_not_used(folder: Path, client: 
 
 
 def test_connection_that_is_down_needs_attention() -> None:
-    """Of the other exchange all are well."""
+    """Report nothing of the other exchange, whose feeds are well."""
     feeds = [
         {"exchange": "kraken", "state": "live"},
         {"exchange": "binance", "state": "live"},

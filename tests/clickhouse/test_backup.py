@@ -79,7 +79,7 @@ def test_restored_database_equals_the_saved_one(
     command: Command, played: Database, engine: Database, engine_path: Path, tmp_path: Path,
     restored_name: str, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """Whatever was stored since; it needs only a start to go on."""
+    """Give back the rows of the backup, whatever was stored since, ready for a start."""
     counts, content = played.query(COUNTS).row(0), sorted(played.query(CONTENT).rows())
     assert all(counts)
     status, out, _ = command("backup", tmp_path / "saved")
@@ -224,7 +224,7 @@ def test_backup_of_a_newer_program_is_refused(
 def test_restored_tables_keep_what_they_claim(
     played: Database, engine_path: Path, tmp_path: Path, restored_name: str
 ) -> None:
-    """What an earlier retention dropped is not claimed; then the settings of today count."""
+    """Claim nothing that an earlier retention dropped; then the settings of today count."""
     keep = {**Retention().keep, "dead_letters": parse_keep("200d")}
     apply_retention(played, Retention(keep))
     since = played.query("SELECT whole_since FROM retention ORDER BY table").rows()

@@ -261,7 +261,7 @@ def test_older_program_refuses_newer_tables(tables: Database, engine_path: Path)
 def test_views_are_replaced_when_their_text_or_their_tables_change(
     tables: Database, engine_path: Path
 ) -> None:
-    """Those that belong to the cold tier or to settings stay."""
+    """Keep the definitions that belong to the cold tier or to settings."""
     before = definitions(tables)
     tables.command("CREATE OR REPLACE VIEW ohlcv_1m AS SELECT 1 AS x")
     tables.command("CREATE OR REPLACE VIEW trades AS SELECT trade_id FROM silver_trades")

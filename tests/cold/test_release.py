@@ -62,7 +62,7 @@ def test_young_rows_stay(archived: ColdTier) -> None:
 
 
 def test_settings_say_how_long_rows_stay(archived: ColdTier) -> None:
-    """The same as those of tables without an archive; forever is for ever."""
+    """Retention as of tables without an archive; forever is for ever."""
     texts = {"CANDLEWAX_COLD": "/archive", "CANDLEWAX_KEEP_TRADES": "5y"}
     texts |= {"CANDLEWAX_KEEP_FRAMES": "40d", "CANDLEWAX_KEEP_DEAD_LETTERS": "forever"}
     keep = load(texts, Path("no such file")).retention.keep

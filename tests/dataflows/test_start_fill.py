@@ -95,7 +95,7 @@ def test_span_before_the_first_trade_received_is_filled_exactly(
 
 
 def test_span_is_filled_without_any_trade_received(tables: Database) -> None:
-    """Of quiet markets nothing may be received for hours."""
+    """A quiet market may send nothing for hours."""
     with played() as (simulator, _):
         claim(tables, Path("/heard"), "market", SIMULATED)
         begin = begin_of(simulator, "binance", 0.3)
@@ -107,7 +107,7 @@ def test_span_is_filled_without_any_trade_received(tables: Database) -> None:
 def test_restart_in_the_middle_goes_on_and_stores_no_trade_twice(
     tables: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was stored before is asked for again and found known."""
+    """Trades that were stored before are asked for again and recognized."""
     with played() as (simulator, _):
         claim(tables, Path("/heard"), "market", SIMULATED)
         begin = begin_of(simulator, "kraken", 0.1)
@@ -147,7 +147,7 @@ def test_gap_of_the_span_is_filled_however_long(
 
 
 def test_markets_stored_before_the_span_are_not_asked_for(tables: Database) -> None:
-    """What they lack of it is in the table of gaps."""
+    """Trades that they lack are in the table of gaps."""
     with played() as (simulator, _):
         begin = begin_of(simulator, "binance", 0.5)
         native = sorted(markets(simulator, "binance"))

@@ -59,7 +59,7 @@ def test_command_is_one_of_ours_and_listens_where_its_port_is() -> None:
     ],
 )
 def test_probes_ask_addresses_that_are_served(probe: str, path: str, port: str) -> None:
-    """Those of the process at its metrics, that of the page at the page."""
+    """Probes ask the process at its metrics, and the page at its own address."""
     assert CONTAINER[probe]["httpGet"] == {"path": path, "port": port}
 
 

@@ -211,7 +211,7 @@ def test_websocket_is_passed_on_with_the_password_only(tmp_path: Path) -> None:
         thread.join()
 
 
-def told(message: ConsoleMessage) -> str:
+def describe_message(message: ConsoleMessage) -> str:
     return f"{message.location['url']}: {message.text}"
 
 
@@ -225,7 +225,10 @@ def test_page_and_documentation_work_in_a_browser(proxy: Proxy) -> None:
         page = context.new_page()
         page.on("request", lambda request: urls.append(request.url))
         page.on("websocket", lambda socket: urls.append(socket.url.replace("wss:", "https:")))
-        page.on("console", lambda said: errors.append(told(said)) if said.type == "error" else None)
+        page.on(
+            "console",
+            lambda said: errors.append(describe_message(said)) if said.type == "error" else None,
+        )
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{own}#binance/BTC/USDT/1m")
         expect(page.locator("#legend")).to_contain_text("C", timeout=20_000)

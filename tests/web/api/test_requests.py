@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import ROUND_DOWN, Decimal
 from pathlib import Path
 from typing import Any
@@ -13,44 +13,22 @@ import pytest
 
 from candlewax.clickhouse.client import Database
 from tests.support.api_candles import at, follow
+from tests.support.states import SECONDS, store_states
 from tests.support.traded_market import COUNT, FIRST, candles, traded_tables, trades
-from tests.support.web_server import BEGIN, CANDLES, Answer, Client, row, store_rows
+from tests.support.web_server import BEGIN, CANDLES, Answer, Client
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 BOTH = {"exchange": "binance", "symbol": "ETH/USDT,BTC/USDT"}
 TRADES = "/api/v1/trades"
 TICKERS = "/api/v1/tickers"
-SECONDS = int(BEGIN.timestamp())
-STATUSES = ("complete", "gaps", "partial", "unverified")
 
 
 @pytest.fixture(scope="module")
 def shared_tables(engine: Database, engine_path: Path) -> Iterator[Database]:
     """Three traded markets, one more with candles of each status, and gaps of each state."""
     with traded_tables(engine, engine_path, "of_requests") as tables:
-        store_rows(tables, list(certified()))
-        for number, state in enumerate(("open", "repairing", "unrepairable", "repaired")):
-            for symbol in ("BTC/USDT", "ETH/USDT"):
-                tables.client.command(
-                    "INSERT INTO gaps (exchange, symbol, first_sequence, last_sequence, missing, "
-                    "before, after, connection, detected_at, state, attempts) VALUES ('binance', "
-                    f"'{symbol}', {10 * number}, {10 * number + 1}, 2, {SECONDS + number}, "
-                    f"{SECONDS + number + 1}, 'b', {SECONDS}, '{state}', 1)"
-                )
+        store_states(tables)
         yield tables
-
-
-def certified() -> Iterator[dict[str, Any]]:
-    """200 candles, the status of each by its number; the last one forms. And their day."""
-    for number in range(200):
-        closed = number < 199
-        values = {**candles()[0], "window_start": BEGIN + timedelta(minutes=number)}
-        status = STATUSES[number % 4] if closed else "forming"
-        yield {
-            **row("1m", "SOL/USDT", **{**values, "closed": closed}),
-            "status": status,
-        }
-    yield row("1d", "SOL/USDT", **{**candles(timedelta(days=1))[0], "closed": False})
 
 
 def starts(answer: Answer) -> list[str]:
