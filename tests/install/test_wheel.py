@@ -1,4 +1,4 @@
-"""What the wheel holds, and that the same sources always give the same wheel."""
+"""Contents of the wheel, which the same sources always make the same."""
 
 import shutil
 import subprocess

@@ -32,7 +32,7 @@ def record(message: str, *arguments: object, error: BaseException | None = None)
 
 
 def test_line_has_date_zone_and_level() -> None:
-    """Whatever the zone of the machine is."""
+    """Times are UTC whatever the zone of the machine is."""
     _, line = record("%s frames", 3)
     assert line == "2026-09-15T12:00:07.045Z WARNING 3 frames"
 
@@ -94,7 +94,7 @@ for name in ("candlewax.a", "urllib3"):
     ],
 )
 def test_lines_below_the_level_are_left_out(level: str, own: list[int], others: list[int]) -> None:
-    """Those of libraries below info always."""
+    """Lines of libraries below info are always left out."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, level], capture_output=True, text=True, check=True
     )

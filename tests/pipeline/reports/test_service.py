@@ -1,4 +1,4 @@
-"""How far a process is behind its topics, as its log says."""
+"""Lag of a process behind its topics, as its log says."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What can be asked for: filters, several markets, orders, names, times; and errors that help."""
+"""Requests to the API: filters, several markets, orders, names, times; and errors that help."""
 
 import csv
 import io

@@ -210,7 +210,7 @@ def test_change_is_that_of_24_hours_of_the_feed(
 def test_recording_is_called_replay(
     page: MarketPage, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the state of its feeds, which are never called live."""
+    """A recording is never called live, whatever the state of its feeds."""
     page.load()
     expect(page.at("#replay")).to_be_hidden()
     monkeypatch.setattr(served.live.clock, "pace", 20.0)

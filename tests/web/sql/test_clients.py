@@ -20,7 +20,7 @@ CLIENTS: Final = Path(__file__).parent / "clients"
 
 @pytest.fixture(scope="module")
 def go(client: Client) -> dict[str, Any]:
-    """What clickhouse-go read."""
+    """Rows that clickhouse-go read."""
     try:
         program = build_program("clickhouse-go", CLIENTS / "go")
     except MissingProgramError as error:
@@ -34,7 +34,7 @@ def go(client: Client) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def jdbc(client: Client) -> dict[str, dict[str, list[list[str]]]]:
-    """What the JDBC driver read: by the way it was connected, by kind of line."""
+    """Rows that the JDBC driver read: by the way it was connected, by kind of line."""
     pom = CLIENTS / "jdbc" / "pom.xml"
     try:
         jars = fetch_jars("jdbc", pom, "do without the tests of SQL by JDBC")
