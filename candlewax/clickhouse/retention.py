@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 import polars as pl
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.clickhouse import ddl
 from candlewax.data import DDL
@@ -129,8 +130,17 @@ def remove_ttl(database: Database, tables: Sequence[str] = TABLES) -> tuple[str,
     found = database.query(_TABLES_WITH_TTL, {"names": list(tables)})
     names = tuple(map(str, found["name"]))
     for name in names:
-        database.command(f"ALTER TABLE {name} REMOVE TTL")
+        _remove_ttl(database, name)
     return names
+
+
+def _remove_ttl(database: Database, name: str) -> None:
+    try:
+        database.command(f"ALTER TABLE {name} REMOVE TTL")
+    except ClickHouseError:
+        # ClickHouse refuses to remove what another process, started at once, removed before.
+        if len(database.query(_TABLES_WITH_TTL, {"names": [name]})):
+            raise
 
 
 def _read_states(database: Database) -> list[_TableState]:
@@ -183,7 +193,7 @@ def _change_ttl(database: Database, old: _TableState, ttl: str) -> None:
         # Parts hold the times at which they are dropped, which are those of the TTL before.
         database.command(f"{alter} MATERIALIZE TTL SETTINGS mutations_sync = 1")
     elif old.ttl:
-        database.command(f"{alter} REMOVE TTL")
+        _remove_ttl(database, old.name)
     if ttl or old.is_changing:
         database.command(f"{alter} RESET SETTING {_RECALCULATES}")
 

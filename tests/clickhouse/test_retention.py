@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from candlewax.clickhouse import ddl
-from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.client import Database, QueryError
 from candlewax.clickhouse.retention import TABLES, apply_retention, read_keep, remove_ttl
 from candlewax.runtime.keep_settings import Retention
 
@@ -195,6 +195,32 @@ def test_older_table_of_candles_loses_its_ttl(tables: Database) -> None:
     assert apply_retention(tables, DEFAULT) == ("ohlcv",)
     assert " TTL " not in engines(tables)["ohlcv"]
     assert begin - year <= since(tables, "ohlcv") <= datetime.now(UTC) - year
+
+
+def test_ttl_may_be_removed_by_two_processes_at_once(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As both find it before either removes it, the second is refused by ClickHouse."""
+    other = tables.command
+
+    def remove_before(sql: str) -> None:
+        other(sql)
+        other(sql)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "command", remove_before)
+        assert remove_ttl(tables, ["dead_letters"]) == ("dead_letters",)
+    assert " TTL " not in engines(tables)["dead_letters"]
+    assert apply_retention(tables, DEFAULT) == ("dead_letters",)
+
+
+def test_refusal_of_clickhouse_to_remove_a_ttl_is_an_error(
+    tables: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = tables.command
+    monkeypatch.setattr(tables, "command", lambda sql: command(f"{sql}, REMOVE TTL WRONGLY"))
+    with pytest.raises(QueryError):
+        remove_ttl(tables, ["dead_letters"])
 
 
 def test_cold_tier_takes_the_ttl_and_gives_it_back(tables: Database) -> None:
