@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -27,11 +28,13 @@ from candlewax.runtime.cold_settings import ColdSettings
 
 FIRST_HOUR: Final = datetime(2026, 3, 1, tzinfo=UTC)
 SAMPLE_TRADES: Final = 104_720
+EXCHANGES: Final = ("binance", "coinbase", "kraken")
 
 _NUMBERED: Final = """
 (
     SELECT *, row_number() OVER (ORDER BY {time}) - 1 AS place, count() OVER () AS total
     FROM sample.{table} FINAL
+    WHERE exchange IN {{exchanges:Array(String)}}
 )
 WHERE place < toUInt64(total * {{part:Float64}})
 """
@@ -96,7 +99,10 @@ def measure(rate: int, hours: int) -> None:
         replay_sample(folder / "db")
         with closing(open_tables(folder / "db", "market")) as database:
             for hour in range(hours):
-                fill(database, FIRST_HOUR + timedelta(hours=hour), rate * 3600)
+                begin = FIRST_HOUR + timedelta(hours=hour)
+                fill(database, begin, rate * 3600)
+                if begin.hour == 0:
+                    fill_candles(database, begin)
             merge_parts(database)
             os.chdir(folder)
             settings = ColdSettings(str(folder / "cold"), f"sqlite:///{folder}/catalog.db")
@@ -116,18 +122,31 @@ def replay_sample(directory: Path) -> None:
     )
 
 
-def fill(database: Database, hour: datetime, trades: int) -> None:
-    """Store an hour of frames and trades, and in the first hour of a day its candles."""
+def fill(
+    database: Database, hour: datetime, trades: int, exchanges: Sequence[str] = EXCHANGES
+) -> None:
+    """Store an hour of frames and trades of some of the exchanges.
+
+    `trades` is the number of all exchanges.
+    """
     copies = ceil(trades / SAMPLE_TRADES)
     part = trades / copies / SAMPLE_TRADES
     for copy in range(copies):
-        found = {"copy": copy, "part": part, "hour": f"{hour:%Y-%m-%d %H:%M:%S}"}
+        found = {
+            "copy": copy,
+            "part": part,
+            "hour": f"{hour:%Y-%m-%d %H:%M:%S}",
+            "exchanges": list(exchanges),
+        }
         database.client.command(_FRAMES, parameters=found)
         database.client.command(_TRADES, parameters=found)
-    if hour.hour == 0:
-        for table, clock in (("ohlcv", "updated_at"), ("ohlcv_revisions", "known_at")):
-            statement = _CANDLES.format(table=table, clock=clock)
-            database.client.command(statement, parameters={"day": f"{hour:%Y-%m-%d %H:%M:%S}"})
+
+
+def fill_candles(database: Database, day: datetime) -> None:
+    """Store the candles of a day."""
+    for table, clock in (("ohlcv", "updated_at"), ("ohlcv_revisions", "known_at")):
+        statement = _CANDLES.format(table=table, clock=clock)
+        database.client.command(statement, parameters={"day": f"{day:%Y-%m-%d %H:%M:%S}"})
 
 
 def merge_parts(database: Database) -> None:

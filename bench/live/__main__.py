@@ -20,6 +20,7 @@ from bench.live import (
     footprint,
     last,
     latency,
+    offloading,
     page,
     sockets,
     watched,
@@ -49,6 +50,9 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
     "watched": lambda options: watched.run(options.seconds or _SECONDS),
     "api": lambda options: api.run(options.asked, tuple(options.served)),
     "last": lambda _: last.run(),
+    "offloading": lambda options: offloading.run(
+        options.seconds or _SECONDS, tuple(options.rates or offloading.RATES)
+    ),
 }
 
 
@@ -60,8 +64,8 @@ def main() -> None:
     parser.add_argument(
         "--seconds",
         type=float,
-        help=f"of each measurement of footprint ({footprint.SECONDS:g}), and of latency, page and "
-        f"watched ({_SECONDS:g})",
+        help=f"of each measurement of footprint ({footprint.SECONDS:g}), and of latency, page, "
+        f"watched and offloading ({_SECONDS:g})",
     )
     parser.add_argument(
         "--warm", type=float, default=footprint.WARM, help="seconds before each, of footprint"
@@ -70,7 +74,7 @@ def main() -> None:
         "--ways", nargs="+", choices=chain.WAYS, default=chain.WAYS, help="of chain"
     )
     parser.add_argument(
-        "--rates", type=int, nargs="+", help="trades a second, of latency and footprint"
+        "--rates", type=int, nargs="+", help="trades a second, of latency, footprint and offloading"
     )
     parser.add_argument(
         "--where", nargs="+", choices=latency.WHERE, default=latency.WHERE, help="of latency"
