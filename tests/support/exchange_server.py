@@ -17,7 +17,7 @@ from candlewax.core.frames import EVENT, FrameBatch, InvalidUtf8Frames
 from candlewax.core.schema import FRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import WebSocketRules
-from candlewax.feeds.websocket.connection import ConnectionTimeouts
+from candlewax.feeds.websocket.pacing import ConnectionTimeouts
 from candlewax.feeds.websocket.source import WebSocketSource
 from candlewax.runtime.counters import Counters
 

@@ -38,6 +38,17 @@ SHUTDOWN = ControlMessage(Kind.SHUTDOWN)
 
 
 @dataclass(frozen=True)
+class Ping:
+    """Message that a client sends every so often, as an exchange closes silent connections.
+
+    It is beside the pings of the websocket protocol, which each connection sends.
+    """
+
+    message: str
+    every_s: float
+
+
+@dataclass(frozen=True)
 class WebSocketRules:
     """Limits and messages of an exchange's websocket.
 
@@ -52,7 +63,8 @@ class WebSocketRules:
     `rejects_whole_message`: if the exchange refuses one symbol of a message, it refuses the
     message. `replies_in_order`: replies without id and symbol come in the order of the messages.
     `is_simulated`: whether the simulator must answer; None accepts both. `is_trade` tells cheaply
-    whether a frame holds new trades; `parse_control` reads all other frames.
+    whether a frame holds new trades; `parse_control` reads all other frames, the answer to a `ping`
+    as a heartbeat.
     """
 
     url: str
@@ -69,6 +81,7 @@ class WebSocketRules:
     opening_messages: tuple[str, ...] = ()
     rejects_whole_message: bool = False
     replies_in_order: bool = False
+    ping: Ping | None = None
     is_simulated: bool | None = None
 
 

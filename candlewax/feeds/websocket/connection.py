@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
 from typing import Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from candlewax.core.kind_marks import SIMULATOR_HEADER, SIMULATOR_MARK, wrong_exchange_error
-from candlewax.exchanges.protocol.websocket import Kind, WebSocketRules
+from candlewax.exchanges.protocol.websocket import Kind, Ping, WebSocketRules
 from candlewax.feeds.frame_buffer import FrameRecorder, redact_url
+from candlewax.feeds.websocket.pacing import ConnectionTimeouts, RateLimiter
 from candlewax.feeds.websocket.subscriptions import Subscriptions
 
 MAX_MESSAGE_BYTES: Final = 16 << 20
@@ -19,54 +19,6 @@ MAX_MESSAGE_BYTES: Final = 16 << 20
 # The recorder logs each event of a connection; the library would log it a second time.
 _library_log = logging.getLogger(f"{__name__}.library")
 _library_log.setLevel(logging.CRITICAL)
-
-
-@dataclass(frozen=True)
-class ConnectionTimeouts:
-    """Timeouts and pauses of connections, in seconds."""
-
-    open_s: float = 10
-    """Time for the handshake."""
-    close_s: float = 2
-    """Time for the closing handshake."""
-    answer_s: float = 10
-    """Time for the exchange to answer a subscription."""
-    refused_s: float = 5
-    """First wait before a refused subscription is sent again; it doubles up to `max_backoff_s`."""
-    ping_s: float = 20
-    """Interval of our pings, and timeout of each."""
-    tick_s: float = 0.5
-    """Interval of the watchdog."""
-    first_backoff_s: float = 1
-    """Upper bound of the first random wait before a reconnect; it doubles with each failure."""
-    max_backoff_s: float = 60
-    """Largest such bound; a wait that the exchange asks for may be longer."""
-    settled_s: float = 60
-    """Life after which a connection counts as good and the backoff starts over."""
-    jitter_s: float = 600
-    """Largest random time by which a connection is replaced before its maximum age."""
-    max_stalled_s: float = 900
-    """Upper limit of the stall timeout of quiet markets."""
-
-
-class RateLimiter:
-    """Rate limiter that lets one task pass every `every_s` seconds."""
-
-    def __init__(self, every_s: float) -> None:
-        self._every_s = every_s
-        self._next_at = 0.0
-
-    def pause_for(self, seconds: float) -> None:
-        """Block all tasks for at least `seconds`."""
-        self._next_at = max(self._next_at, asyncio.get_running_loop().time() + seconds)
-
-    async def wait(self) -> None:
-        """Wait until this task may pass."""
-        now = asyncio.get_running_loop().time()
-        pass_at = max(now, self._next_at)
-        self._next_at = pass_at + self._every_s
-        if pass_at > now:
-            await asyncio.sleep(pass_at - now)
 
 
 class Connection:
@@ -169,6 +121,8 @@ class Connection:
                 group.create_task(self._subscribe(messages)),
                 group.create_task(self._watch(longest_s)),
             ]
+            if ping := self._rules.ping:
+                others.append(group.create_task(self._send_pings(ping, messages)))
             await self._read()
             for task in others:
                 task.cancel()
@@ -263,6 +217,16 @@ class Connection:
             if recovered := self._subscriptions.take_recovered():
                 self.recorder.record_event("subscribed", warn=False, instruments=recovered)
                 wait_s = self._timeouts.refused_s
+
+    async def _send_pings(self, ping: Ping, messages: RateLimiter) -> None:
+        """Send the pings that the exchange expects, answered by a frame like any other."""
+        try:
+            while True:
+                await asyncio.sleep(ping.every_s)
+                await messages.wait()
+                await self._socket.send(ping.message)
+        except ConnectionClosed:
+            return
 
     async def _watch(self, longest_s: float | None) -> None:
         """Close the connection if it is unanswered, silent or stalled; mark it if it is too old."""

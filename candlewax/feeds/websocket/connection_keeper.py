@@ -11,7 +11,8 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 
 from candlewax.exchanges.protocol.websocket import WebSocketRules
 from candlewax.feeds.frame_buffer import FrameRecorder, redact_url
-from candlewax.feeds.websocket.connection import Connection, ConnectionTimeouts, RateLimiter
+from candlewax.feeds.websocket.connection import Connection
+from candlewax.feeds.websocket.pacing import ConnectionTimeouts, RateLimiter
 
 RETRY_AFTER_STATUSES: Final = frozenset({418, 429, 503})
 """HTTP statuses whose Retry-After header is respected."""

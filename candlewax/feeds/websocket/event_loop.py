@@ -6,8 +6,8 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from candlewax.exchanges.protocol.websocket import WebSocketRules
-from candlewax.feeds.websocket.connection import RateLimiter
 from candlewax.feeds.websocket.connection_keeper import ConnectionKeeper, ExchangeRateLimits
+from candlewax.feeds.websocket.pacing import RateLimiter
 
 
 class EventLoopError(RuntimeError):

@@ -19,9 +19,9 @@ from candlewax.feeds.frame_buffer import (
     is_event,
     to_source_items,
 )
-from candlewax.feeds.websocket.connection import ConnectionTimeouts
 from candlewax.feeds.websocket.connection_keeper import ConnectionKeeper
 from candlewax.feeds.websocket.event_loop import EventLoopThread
+from candlewax.feeds.websocket.pacing import ConnectionTimeouts
 from candlewax.runtime import metrics
 from candlewax.runtime.connection_status import ConnectionStatus
 from candlewax.runtime.counters import Counters

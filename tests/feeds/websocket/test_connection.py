@@ -10,7 +10,8 @@ import pytest
 
 from candlewax.exchanges.protocol.websocket import WebSocketRules
 from candlewax.feeds.frame_buffer import FrameQueue, FrameRecorder, MemoryBudget
-from candlewax.feeds.websocket.connection import Connection, ConnectionTimeouts, RateLimiter
+from candlewax.feeds.websocket.connection import Connection
+from candlewax.feeds.websocket.pacing import ConnectionTimeouts, RateLimiter
 from candlewax.runtime.counters import Counters
 from tests.support.exchange_server import quick
 

@@ -10,8 +10,8 @@ from websockets.http11 import Response
 
 from candlewax.feeds.frame_buffer import FrameQueue, FrameRecorder, MemoryBudget
 from candlewax.feeds.websocket import connection_keeper as module
-from candlewax.feeds.websocket.connection import ConnectionTimeouts
 from candlewax.feeds.websocket.connection_keeper import ConnectionKeeper
+from candlewax.feeds.websocket.pacing import ConnectionTimeouts
 from candlewax.runtime.counters import Counters
 from tests.support.exchange_server import quick
 

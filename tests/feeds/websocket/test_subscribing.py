@@ -4,7 +4,8 @@ import json
 
 from websockets.asyncio.server import ServerConnection
 
-from candlewax.feeds.websocket import connection as _connection
+from candlewax.exchanges.protocol.websocket import Ping
+from candlewax.feeds.websocket.pacing import ConnectionTimeouts
 from candlewax.feeds.websocket.source import WebSocketSource
 from candlewax.runtime.counters import Counters
 from tests.support.exchange_server import QUICK, Exchange, Reader, acknowledge, quick, running
@@ -59,7 +60,7 @@ def test_connection_is_replaced_when_a_subscription_is_unanswered() -> None:
             await acknowledge(connection)
         await connection.wait_closed()
 
-    timeouts = _connection.ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.1})
+    timeouts = ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.1})
     with (
         running(Exchange(talk)) as (server, _),
         Reader(BTC, {"binance": server.url}, quick("binance"), timeouts) as reader,
@@ -147,7 +148,7 @@ def test_unanswered_repeat_of_a_refused_symbol_ends_no_connection() -> None:
             elif requests.count(request["params"]) == 1:
                 await connection.send(f'{{"code":2,"msg":"no","id":{request["id"]}}}')
 
-    timeouts = _connection.ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.05})
+    timeouts = ConnectionTimeouts(**{**QUICK.__dict__, "answer_s": 0.05})
     plan = {"binance": ["BTCUSDT", "BADUSDT"]}
     with (
         running(Exchange(talk)) as (server, _),
@@ -157,3 +158,23 @@ def test_unanswered_repeat_of_a_refused_symbol_ends_no_connection() -> None:
         reader.finish()
     assert server.count == 1
     assert reader.events("unanswered") == []
+
+
+def test_pings_that_the_exchange_expects_are_sent_until_the_end() -> None:
+    """The answers are recorded like any frame."""
+    pings: list[str | bytes] = []
+
+    async def talk(connection: ServerConnection, _: int) -> None:
+        await acknowledge(connection)
+        async for message in connection:
+            pings.append(message)
+            await connection.send("pong")
+
+    rules = quick("binance", ping=Ping("ping", every_s=0.01))
+    with (
+        running(Exchange(talk)) as (server, _),
+        Reader(BTC, {"binance": server.url}, rules) as reader,
+    ):
+        reader.until(lambda: reader.frames.count("pong") >= 2)
+        reader.finish()
+    assert set(pings) == {"ping"}
