@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from candlewax.exchanges.binance_rest import (
+    CANDLES,
     DUMP,
     REST,
     TIME_EXPECTED,
@@ -246,4 +247,5 @@ BINANCE = Exchange(
     read_response,
     DUMP,
     quotes=QUOTES,
+    candles=CANDLES,
 )

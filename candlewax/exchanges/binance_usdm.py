@@ -32,7 +32,14 @@ from candlewax.exchanges.binance import (
     build_layouts,
     read_frame,
 )
-from candlewax.exchanges.binance_rest import DUMP, latest_path_from, read_response, trades_path_from
+from candlewax.exchanges.binance_rest import CANDLES as SPOT_CANDLES
+from candlewax.exchanges.binance_rest import (
+    DUMP,
+    candles_path_from,
+    latest_path_from,
+    read_response,
+    trades_path_from,
+)
 from candlewax.exchanges.binance_rest import REST as SPOT_REST
 from candlewax.exchanges.protocol.dialect import Dialect, Exchange, Split
 from candlewax.exchanges.protocol.symbols import split_before_quote
@@ -100,6 +107,11 @@ REST = replace(
     usage_limit=("X-MBX-USED-WEIGHT-1M", 1800),
 )
 
+# Source: the same, "Kline/Candlestick Data" (weight 1 up to 99 candles, of 20 for old trades).
+CANDLES = replace(
+    SPOT_CANDLES, path=candles_path_from("/fapi/v1/klines"), page_minutes=99, cost=1 / 20
+)
+
 BINANCE_USDM = Exchange(
     "binance_usdm",
     LAYOUTS,
@@ -111,4 +123,5 @@ BINANCE_USDM = Exchange(
     DUMP,
     quotes=QUOTES,
     known_conditions=CONDITIONS,
+    candles=CANDLES,
 )

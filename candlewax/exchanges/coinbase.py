@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from candlewax.exchanges.coinbase_rest import (
+    CANDLES,
     COLUMNS,
     MAPPED,
     REST,
@@ -202,4 +203,6 @@ LIVE = WebSocketRules(
     replies_in_order=True,
 )
 
-COINBASE = Exchange("coinbase", LAYOUTS, read_frame, split_symbol, LIVE, REST, read_response)
+COINBASE = Exchange(
+    "coinbase", LAYOUTS, read_frame, split_symbol, LIVE, REST, read_response, candles=CANDLES
+)

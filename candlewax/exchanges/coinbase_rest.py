@@ -5,8 +5,9 @@ maker's, as everywhere at Coinbase.
 """
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import polars as pl
 
@@ -25,6 +26,12 @@ from candlewax.exchanges.protocol.rest import (
     require_list,
 )
 from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time, parse_iso_time
+from candlewax.exchanges.protocol.venue_candles import (
+    MINUTE_S,
+    CandleRules,
+    VenueCandle,
+    read_candles,
+)
 
 _MAKER = pl.col("side").str.to_lowercase()
 
@@ -139,3 +146,32 @@ REST = RestRules(
     parse_error=parse_error,
     page_counts_numbers=True,
 )
+
+_CANDLE = {"start_s": 0, "low": 1, "high": 2, "open": 3, "close": 4, "volume": 5}
+
+
+def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may be anything
+    """Read rows of start, low, high, open, close and volume, latest first.
+
+    [[1415398768,0.32,4.2,0.35,4.2,12.3]]
+    """
+    return read_candles(content, _CANDLE)
+
+
+def candles_path(native_symbol: str, begin_s: int, end_s: int) -> str:
+    """Return /products/BTC-USD/candles?granularity=60&start=2026-09-15T12:00:00Z&end=...
+
+    Both times are included.
+    """
+    start, end = (
+        datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for time_s in (begin_s, end_s - MINUTE_S)
+    )
+    query = {"granularity": MINUTE_S, "start": start, "end": end}
+    return f"/products/{quote(native_symbol, safe='')}/candles?{urlencode(query)}"
+
+
+# Source: Coinbase Developer Documentation, Exchange REST API, "Get product candles" (at most 300,
+# else the request is refused; some may precede the start; "no data is published for intervals where
+# there are no ticks"; the data "may be incomplete").
+CANDLES = CandleRules(candles_path, page_minutes=299, parse=parse_candles, has_empty_minutes=False)

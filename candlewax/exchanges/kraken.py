@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from candlewax.exchanges.kraken_rest import (
+    CANDLES,
     REST,
     SECONDS,
     SIDES,
@@ -269,4 +270,6 @@ LIVE = WebSocketRules(
     parse_control=parse_control,
 )
 
-KRAKEN = Exchange("kraken", LAYOUTS, read_frame, split_symbol, LIVE, REST, read_response)
+KRAKEN = Exchange(
+    "kraken", LAYOUTS, read_frame, split_symbol, LIVE, REST, read_response, candles=CANDLES
+)

@@ -32,6 +32,7 @@ from candlewax.exchanges.protocol.rest import (
     read_row,
     require_list,
 )
+from candlewax.exchanges.protocol.venue_candles import CandleRules, VenueCandle, read_candles
 
 
 def parse_side(column: str, buy: str, sell: str) -> pl.Expr:
@@ -118,8 +119,8 @@ def _result(content: Any) -> tuple[list[Any], str]:  # noqa: ANN401 - JSON may b
         raise bad_shape("an object with a result", content)
     lists = [value for name, value in result.items() if name != "last"]
     if len(lists) != 1:
-        raise bad_shape("the trades of one pair", content)
-    return require_list(lists[0], "trades"), str(result.get("last", ""))
+        raise bad_shape("the rows of one pair", content)
+    return require_list(lists[0], "rows"), str(result.get("last", ""))
 
 
 def _with_names(row: Any) -> Any:  # noqa: ANN401 - JSON may be anything
@@ -157,8 +158,11 @@ def latest_path(native_symbol: str, limit: int) -> str:
 
     The pair has its alternative name: the names of the websocket are not documented for REST.
     """
-    pair = "".join(_KRAKEN_NAMES.get(asset, asset) for asset in native_symbol.split("/"))
-    return f"/0/public/Trades?{urlencode({'pair': pair, 'count': limit})}"
+    return f"/0/public/Trades?{urlencode({'pair': _pair(native_symbol), 'count': limit})}"
+
+
+def _pair(native_symbol: str) -> str:
+    return "".join(_KRAKEN_NAMES.get(asset, asset) for asset in native_symbol.split("/"))
 
 
 _SLOWER = ("EAPI:Rate limit", "EGeneral:Too many requests", "EService: Throttled")
@@ -192,4 +196,41 @@ REST = RestRules(
     parse_page=parse_page,
     parse_error=parse_error,
     pages_by_time=True,
+)
+
+_CANDLE = {
+    "start_s": 0,
+    "open": 1,
+    "high": 2,
+    "low": 3,
+    "close": 4,
+    "vwap": 5,
+    "volume": 6,
+    "trade_count": 7,
+}
+
+
+def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may be anything
+    """Read candles but the one that is not committed yet, which is behind `last`.
+
+    {"error":[],"result":{"XXBTZUSD":[[1688671200,"30306.1","30306.2","30305.7","30305.7","30306.1",
+     "3.39243896",23]],"last":1688671200}}
+    """
+    rows, last = _result(content)
+    if not (last.isascii() and last.isdigit()):
+        raise bad_shape("a result with the start of the last committed candle", content)
+    return [candle for candle in read_candles(rows, _CANDLE) if candle.start_s <= int(last)]
+
+
+def candles_path(native_symbol: str, begin_s: int, end_s: int) -> str:  # noqa: ARG001 - answers reach to now
+    """Return /0/public/OHLC?pair=XBTUSD&interval=1&since=1688671199, for entries after that."""
+    query = {"pair": _pair(native_symbol), "interval": 1, "since": begin_s - 1}
+    return f"/0/public/OHLC?{urlencode(query)}"
+
+
+# Source: Kraken API Center, "Get OHLC Data" (the 720 latest entries at most, whatever `since` says;
+# the last one is not committed). Recorded answers hold a flat candle for a minute without trades,
+# and a vwap that is cut, not rounded.
+CANDLES = CandleRules(
+    candles_path, page_minutes=719, parse=parse_candles, has_empty_minutes=True, reach_minutes=719
 )

@@ -10,6 +10,7 @@ import polars as pl
 
 from candlewax.exchanges.protocol.fields import Fields, FrameError, NativeTrade, build_pattern
 from candlewax.exchanges.protocol.rest import RestRules
+from candlewax.exchanges.protocol.venue_candles import CandleRules
 from candlewax.exchanges.protocol.websocket import WebSocketRules
 
 BUY, SELL = 1, 2
@@ -143,7 +144,8 @@ class Exchange:
     assets of that file; it returns None if no rule applies.
 
     `quotes`: known quote assets, where symbols have no separator. `known_conditions`: values of
-    `condition` with a known meaning. `dump`: None if the exchange publishes no files.
+    `condition` with a known meaning. `dump`: None if the exchange publishes no files. `candles`:
+    None if the exchange serves none of its own.
     """
 
     id: str
@@ -156,6 +158,7 @@ class Exchange:
     dump: DumpRules | None = None
     quotes: tuple[str, ...] = ()
     known_conditions: frozenset[str] = frozenset()
+    candles: CandleRules | None = None
 
 
 def order_by_likelihood(
