@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from candlewax.exchanges.binance_markets import MARKETS
 from candlewax.exchanges.binance_rest import (
     CANDLES,
     DUMP,
@@ -248,4 +249,5 @@ BINANCE = Exchange(
     DUMP,
     quotes=QUOTES,
     candles=CANDLES,
+    markets=MARKETS,
 )

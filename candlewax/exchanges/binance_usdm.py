@@ -32,6 +32,7 @@ from candlewax.exchanges.binance import (
     build_layouts,
     read_frame,
 )
+from candlewax.exchanges.binance_markets import STATUSES, Row, market_rules, read_spot_market
 from candlewax.exchanges.binance_rest import CANDLES as SPOT_CANDLES
 from candlewax.exchanges.binance_rest import (
     DUMP,
@@ -42,6 +43,12 @@ from candlewax.exchanges.binance_rest import (
 )
 from candlewax.exchanges.binance_rest import REST as SPOT_REST
 from candlewax.exchanges.protocol.dialect import Dialect, Exchange, Split
+from candlewax.exchanges.protocol.markets import (
+    ListedMarket,
+    MarketKind,
+    MarketStatus,
+    require_text,
+)
 from candlewax.exchanges.protocol.symbols import split_before_quote
 
 ORDINARY = ("MARKET", "RPI")
@@ -112,6 +119,33 @@ CANDLES = replace(
     SPOT_CANDLES, path=candles_path_from("/fapi/v1/klines"), page_minutes=99, cost=1 / 20
 )
 
+DATED_STATUSES = {
+    **STATUSES,
+    "DELIVERED": MarketStatus.DELISTED,
+    "DELIVERING": MarketStatus.DELISTED,
+}
+
+
+def read_market(row: Row, ticker: Row, status: str = "status") -> ListedMarket:
+    """Read {"symbol":"BTCUSDT","contractType":"PERPETUAL","marginAsset":"USDT",...}.
+
+    `status`: the field of the status, which differs between the markets.
+    """
+    market = read_spot_market({**row, "status": require_text(row, status)}, ticker)
+    dated = _DATED.fullmatch(market.native_symbol)
+    expiry = f"-{dated[2]}" if dated else ""
+    return replace(
+        market,
+        symbol=f"{market.symbol}:{require_text(row, 'marginAsset')}{expiry}",
+        kind=MarketKind.FUTURE if dated else MarketKind.PERPETUAL,
+        status=DATED_STATUSES.get(row[status], MarketStatus.SUSPENDED),
+    )
+
+
+# Sources: the same, "Exchange Information" (weight 1) and "24hr Ticker Price Change Statistics"
+# (weight 40 for all markets); "Public Endpoints Info", section "ENUM definitions", for statuses.
+MARKETS = market_rules(read_market, "/fapi/v1/exchangeInfo", "/fapi/v1/ticker/24hr")
+
 BINANCE_USDM = Exchange(
     "binance_usdm",
     LAYOUTS,
@@ -124,4 +158,5 @@ BINANCE_USDM = Exchange(
     quotes=QUOTES,
     known_conditions=CONDITIONS,
     candles=CANDLES,
+    markets=MARKETS,
 )

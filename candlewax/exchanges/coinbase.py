@@ -14,6 +14,7 @@ from candlewax.exchanges.coinbase_rest import (
     CANDLES,
     COLUMNS,
     MAPPED,
+    MARKETS,
     REST,
     SPELLINGS,
     build_interpreter,
@@ -204,5 +205,13 @@ LIVE = WebSocketRules(
 )
 
 COINBASE = Exchange(
-    "coinbase", LAYOUTS, read_frame, split_symbol, LIVE, REST, read_response, candles=CANDLES
+    "coinbase",
+    LAYOUTS,
+    read_frame,
+    split_symbol,
+    LIVE,
+    REST,
+    read_response,
+    candles=CANDLES,
+    markets=MARKETS,
 )

@@ -4,7 +4,7 @@ Source: Coinbase Developer Documentation, Exchange REST API, "Get product trades
 maker's, as everywhere at Coinbase.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -12,7 +12,24 @@ from urllib.parse import quote, urlencode
 import polars as pl
 
 from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Meaning, Reading, Spelling
-from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, NativeTrade, try_read
+from candlewax.exchanges.protocol.fields import (
+    INTEGER,
+    TEXT,
+    Field,
+    NativeTrade,
+    bad_shape,
+    try_read,
+)
+from candlewax.exchanges.protocol.markets import (
+    ListedMarket,
+    ListedMarkets,
+    MarketListRules,
+    MarketStatus,
+    parse_amount,
+    parse_step,
+    read_each,
+    require_text,
+)
 from candlewax.exchanges.protocol.rest import (
     NATIVE_SYMBOL,
     Cursor,
@@ -175,3 +192,47 @@ def candles_path(native_symbol: str, begin_s: int, end_s: int) -> str:
 # else the request is refused; some may precede the start; "no data is published for intervals where
 # there are no ticks"; the data "may be incomplete").
 CANDLES = CandleRules(candles_path, page_minutes=299, parse=parse_candles, has_empty_minutes=False)
+
+
+def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
+    """Read the products and their statistics, which have the volume in the base.
+
+    [{"id":"BTC-USD","base_currency":"BTC","quote_currency":"USD","quote_increment":"0.01",
+      "status":"online","trading_disabled":false}]
+    {"BTC-USD":{"stats_24hour":{"volume":"7163.2","last":"71240.55"}}}
+    """
+    products, stats = answers
+    if not isinstance(stats, dict):
+        raise bad_shape("an object with the statistics of products", stats)
+
+    def read(row: Any) -> ListedMarket:  # noqa: ANN401 - JSON may be anything
+        product, base, quote_asset = (
+            require_text(row, name) for name in ("id", "base_currency", "quote_currency")
+        )
+        found = stats.get(product)
+        day = found.get("stats_24hour") if isinstance(found, dict) else None
+        price, volume = (parse_amount((day or {}).get(name)) for name in ("last", "volume"))
+        return ListedMarket(
+            product,
+            f"{base}/{quote_asset}",
+            base,
+            quote_asset,
+            tick=parse_step(row.get("quote_increment")),
+            status=_status(row),
+            price=price,
+            turnover=None if price is None or volume is None else price * volume,
+        )
+
+    return read_each(require_list(products, "products"), read)
+
+
+def _status(row: dict[str, Any]) -> MarketStatus:
+    status = require_text(row, "status")
+    if status == "online" and not row.get("trading_disabled"):
+        return MarketStatus.TRADING
+    return MarketStatus.DELISTED if status == "delisted" else MarketStatus.SUSPENDED
+
+
+# Source: Coinbase Developer Documentation, Exchange REST API, "Get all known trading pairs". The
+# statistics of all products at once are not documented; clients use them.
+MARKETS = MarketListRules(("/products", "/products/stats"), parse_markets)

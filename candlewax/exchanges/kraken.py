@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 
+from candlewax.exchanges.kraken_markets import ALIASES, MARKETS
 from candlewax.exchanges.kraken_rest import (
     CANDLES,
     REST,
@@ -197,10 +198,6 @@ def _require_array(value: Any) -> list[Any]:  # noqa: ANN401 - JSON may be anyth
     return value
 
 
-ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
-"""Unified codes of assets that Kraken names otherwise."""
-
-
 def split_symbol(native_symbol: str, _: Collection[str]) -> Split | None:
     """Split `XBT/USD` into BTC/USD."""
     pair = split_at_separator(native_symbol, "/", ALIASES)
@@ -271,5 +268,13 @@ LIVE = WebSocketRules(
 )
 
 KRAKEN = Exchange(
-    "kraken", LAYOUTS, read_frame, split_symbol, LIVE, REST, read_response, candles=CANDLES
+    "kraken",
+    LAYOUTS,
+    read_frame,
+    split_symbol,
+    LIVE,
+    REST,
+    read_response,
+    candles=CANDLES,
+    markets=MARKETS,
 )

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from candlewax.exchanges.protocol.fields import Fields, FrameError, NativeTrade, build_pattern
+from candlewax.exchanges.protocol.markets import MarketListRules
 from candlewax.exchanges.protocol.rest import RestRules
 from candlewax.exchanges.protocol.venue_candles import CandleRules
 from candlewax.exchanges.protocol.websocket import WebSocketRules
@@ -145,7 +146,7 @@ class Exchange:
 
     `quotes`: known quote assets, where symbols have no separator. `known_conditions`: values of
     `condition` with a known meaning. `dump`: None if the exchange publishes no files. `candles`:
-    None if the exchange serves none of its own.
+    None if the exchange serves none of its own. `markets`: None if it lists none.
     """
 
     id: str
@@ -159,6 +160,7 @@ class Exchange:
     quotes: tuple[str, ...] = ()
     known_conditions: frozenset[str] = frozenset()
     candles: CandleRules | None = None
+    markets: MarketListRules | None = None
 
 
 def order_by_likelihood(

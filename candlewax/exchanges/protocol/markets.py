@@ -1,0 +1,110 @@
+"""Rules of an exchange's list of markets over REST: declarations and pure functions."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+from candlewax.exchanges.protocol.fields import FrameError, bad_shape, to_text
+
+
+class MarketKind(StrEnum):
+    """Kind of a market."""
+
+    SPOT = "spot"
+    PERPETUAL = "perpetual"
+    FUTURE = "future"
+
+
+class MarketStatus(StrEnum):
+    """Status of a market: whether it has trades now, may have them again, or never will."""
+
+    TRADING = "trading"
+    SUSPENDED = "suspended"
+    DELISTED = "delisted"
+
+
+@dataclass(frozen=True)
+class ListedMarket:
+    """A market in an exchange's list.
+
+    `native_symbol` is spelled as its websocket takes it; `symbol`, `base` and `quote` are unified.
+    `contract_size` in `contract_unit` is the value of one contract: quantities of trades and
+    volumes of candles are contracts. Both are None where quantities are in the base. `tick`: the
+    step of prices. Both are texts of exact decimals.
+
+    `price`: of the last trade. `turnover`: value of the trades of 24 hours, in the quote. None if
+    the exchange does not tell.
+    """
+
+    native_symbol: str
+    symbol: str
+    base: str
+    quote: str
+    kind: MarketKind = MarketKind.SPOT
+    contract_size: str | None = None
+    contract_unit: str | None = None
+    tick: str | None = None
+    status: MarketStatus = MarketStatus.TRADING
+    price: Decimal | None = None
+    turnover: Decimal | None = None
+
+
+ListedMarkets = list[ListedMarket | FrameError]
+"""Markets of a list, with an error for each that could not be read."""
+
+
+@dataclass(frozen=True)
+class MarketListRules:
+    """Paths of an exchange's list of markets, and its parser.
+
+    The requests go to the address of `RestRules`, one after another. `parse` takes the decoded
+    responses in the order of `paths`, such as the markets and their tickers. It raises FrameError
+    if a response has another form.
+    """
+
+    paths: tuple[str, ...]
+    parse: Callable[[Sequence[Any]], ListedMarkets]
+
+
+def read_each(rows: Iterable[Any], read: Callable[[Any], ListedMarket]) -> ListedMarkets:
+    """Read each market by itself: one of a new form does not hide the others."""
+    markets: ListedMarkets = []
+    for row in rows:
+        try:
+            markets.append(read(row))
+        except FrameError as error:
+            markets.append(error)
+    return markets
+
+
+def require_text(row: Any, name: str) -> str:  # noqa: ANN401 - JSON may be anything
+    """Return the text of a field that an object must have. Raises FrameError."""
+    value = row.get(name) if isinstance(row, dict) else None
+    if isinstance(value, str) and value:
+        return value
+    raise bad_shape(f"a text in field {name!r} of a market", row)
+
+
+_is_amount: Final = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?").fullmatch
+
+
+def parse_amount(value: Any) -> Decimal | None:  # noqa: ANN401 - JSON may be anything
+    """Return an amount, a text or a number of JSON; None for anything else."""
+    text = to_text(value)
+    return Decimal(text) if _is_amount(text) else None
+
+
+def parse_step(value: Any) -> str | None:  # noqa: ANN401 - JSON may be anything
+    """Return a tick or the size of a contract without idle zeros, such as 0.01; None if absent.
+
+    Raises FrameError for anything but a positive decimal.
+    """
+    if value is None:
+        return None
+    amount = parse_amount(value)
+    if not amount:
+        raise bad_shape("a positive decimal", value)
+    return f"{amount.normalize():f}"
