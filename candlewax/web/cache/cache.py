@@ -1,11 +1,14 @@
 """Cache of encoded candles: of each series the newest, as many as fit."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import polars as pl
 
+from candlewax.core.rows.candle_rows import CandleRow
+from candlewax.core.rows.columns import candle_columns
 from candlewax.web import encode
+from candlewax.web.cache.changed import ChangedCandles
 from candlewax.web.cache.chunks import CandlePage
 from candlewax.web.cache.series import LoadedCandles, SeriesCache
 from candlewax.web.queries import Series
@@ -16,6 +19,10 @@ close meanwhile."""
 
 MOST: Final = 1_500_000
 """Candles of all series: about 230 bytes each, 340 MB."""
+
+FEW: Final = 1_000
+"""Rows of a batch up to which each is encoded when its series is read. Those of a longer one are
+encoded together, which costs less for each."""
 
 KEYS: Final = ("timeframe", "exchange", "symbol")
 
@@ -34,6 +41,7 @@ class CandleCache:
         self._most = most
         self._series: dict[Series, SeriesCache] = {}
         self._loading: dict[Series, ConcurrentChanges] = {}
+        self._changed = ChangedCandles()
         self._queued: list[pl.DataFrame] = []
         self._count = 0
 
@@ -44,7 +52,7 @@ class CandleCache:
 
         Times are in seconds since 1970. Returns None if the cache does not hold all of them.
         """
-        self.apply_queued()
+        self._apply_changes(series)
         cached = self._series.get(series)
         return None if cached is None else cached.page(begin, end, limit, last=last)
 
@@ -76,7 +84,7 @@ class CandleCache:
 
         They are discarded if the cache was cleared, or another read began, in the meantime.
         """
-        self.apply_queued()
+        self._apply_changes(series)
         if self._loading.get(series) is not changes:
             return
         del self._loading[series]
@@ -90,22 +98,52 @@ class CandleCache:
     def clear(self) -> None:
         """Drop everything, as stored rows were missed."""
         self._series.clear()
+        self._changed.clear()
         self._queued.clear()
         # Reads in progress may lack the same rows.
         self._loading.clear()
         self._count = 0
 
     def update(self, rows: pl.DataFrame) -> None:
-        """Queue rows of `ohlcv`; they are encoded when a reader needs them."""
-        if self._series or self._loading:
+        """Note rows of `ohlcv`; they are encoded when a reader needs them."""
+        if not self._series and not self._loading:
+            return
+        if rows.height <= FEW and not self._queued:
+            self._changed.add_columns(rows)
+        else:
             self._queued.append(rows)
 
-    def apply_queued(self) -> None:
-        """Apply all queued rows."""
+    def update_rows(self, rows: Sequence[CandleRow]) -> None:
+        """Note rows of candles as `update` does."""
+        if not rows or not (self._series or self._loading):
+            return
         if self._queued:
-            rows = with_names(pl.concat(self._queued, how="diagonal"))
-            self._queued.clear()
-            self.put(rows)
+            self._queued.append(candle_columns(rows))
+        else:
+            self._changed.add_rows(rows)
+
+    def apply_some(self) -> None:
+        """Apply noted rows: all of long batches, else those of the series that waited longest."""
+        if self._queued:
+            self._apply_all()
+        elif (series := self._changed.oldest()) is not None:
+            self._apply_changes(series)
+
+    def _apply_changes(self, series: Series) -> None:
+        """Apply the noted rows that may concern a series."""
+        if self._queued:
+            self._apply_all()
+        elif lines := self._changed.take(series):
+            self._put_lines(series, lines)
+            self._make_space()
+
+    def _apply_all(self) -> None:
+        # What was noted before the first long batch comes before it.
+        for series, lines in self._changed.take_all():
+            self._put_lines(series, lines)
+        rows = with_names(pl.concat(self._queued, how="diagonal"))
+        self._queued.clear()
+        self.put(rows)
 
     def put(self, rows: pl.DataFrame) -> dict[Series, dict[int, bytes]]:
         """Apply stored rows (`with_names`). Return the candles that changed: JSON by series and
@@ -115,16 +153,22 @@ class CandleCache:
         for series, start, line in encode_latest(rows):
             by_series.setdefault(series, {})[start] = line
         for series, lines in by_series.items():
-            if series in self._loading:
-                self._loading[series].update(lines)
-            cached = self._series.get(series)
-            # A series without candles is cached too.
-            if cached is not None:
-                self._count -= len(cached)
-                by_series[series] = cached.put(lines)
-                self._count += len(cached)
+            by_series[series] = self._put_lines(series, lines)
         self._make_space()
         return {series: lines for series, lines in by_series.items() if lines}
+
+    def _put_lines(self, series: Series, lines: dict[int, bytes]) -> dict[int, bytes]:
+        """Apply candles of a series. Return those that changed; all if it is not cached."""
+        if series in self._loading:
+            self._loading[series].update(lines)
+        cached = self._series.get(series)
+        # A series without candles is cached too.
+        if cached is None:
+            return lines
+        self._count -= len(cached)
+        changed = cached.put(lines)
+        self._count += len(cached)
+        return changed
 
     def _make_space(self) -> None:
         while self._count > self._most:

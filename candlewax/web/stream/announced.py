@@ -6,7 +6,7 @@ it.
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from candlewax.core.rows.columns import candle_columns
 from candlewax.core.rows.records import Trade
 from candlewax.core.rows.row_batch import AnyBatch, RowBatch
 from candlewax.web import encode
+from candlewax.web.cache.changed import ColumnRow, encode_row
 from candlewax.web.queries import Series
 from candlewax.web.stream.client import TAPE
 from candlewax.web.stream.feed_status import SECOND_US
@@ -24,15 +25,10 @@ from candlewax.web.stream.feed_status import SECOND_US
 _DAY: Final = TIMEFRAMES["1d"][0]
 
 
-class _ColumnRow(NamedTuple):
-    columns: pl.DataFrame
-    place: int
-
-
 _Key = tuple[str, str, int]
 """Exchange, symbol and number of the timeframe."""
 
-_Candles = dict[int, CandleRow | _ColumnRow]
+_Candles = dict[int, CandleRow | ColumnRow]
 """Rows of a series by the start of their candles in microseconds since 1970."""
 
 
@@ -47,7 +43,7 @@ class AnnouncedCandles:
         self._forming: dict[_Key, _Candles] = {}
         self._changed: dict[_Key, _Candles] = {}
         self._uncached: dict[tuple[object, ...], CandleRow] = {}
-        self._days: dict[tuple[str, str], tuple[int, CandleRow | _ColumnRow]] = {}
+        self._days: dict[tuple[str, str], tuple[int, CandleRow | ColumnRow]] = {}
 
     def add(self, batch: AnyBatch) -> None:
         """Apply the candles of a batch; those of an exchange come in their order."""
@@ -66,12 +62,10 @@ class AnnouncedCandles:
         starts, closed = rows["window_start"].to_physical().to_list(), rows["closed"].to_list()
         for place, row_key in enumerate(zip(*names, starts, closed, strict=True)):
             timeframe, symbol, start, is_closed = row_key
-            row_of_columns = _ColumnRow(rows, place)
+            row_of_columns = ColumnRow(rows, place)
             self._apply((exchange, symbol, timeframe), start, row_of_columns, is_closed=is_closed)
 
-    def _apply(
-        self, key: _Key, start: int, row: CandleRow | _ColumnRow, *, is_closed: bool
-    ) -> None:
+    def _apply(self, key: _Key, start: int, row: CandleRow | ColumnRow, *, is_closed: bool) -> None:
         if key[2] == _DAY:
             # Late trades also change past days.
             last_start, _ = self._days.get(key[:2], (start, row))
@@ -96,13 +90,11 @@ class AnnouncedCandles:
         """Count all changes so far as sent."""
         self._changed.clear()
 
-    def take_uncached(self) -> pl.DataFrame | None:
-        """Return the forming candles of batches of rows that changed since the last call, as rows
-        of `ohlcv`; None if there are none.
-        """
+    def take_uncached(self) -> list[CandleRow]:
+        """Return the forming candles of batches of rows that changed since the last call."""
         rows = list(self._uncached.values())
         self._uncached.clear()
-        return candle_columns(rows) if rows else None
+        return rows
 
     @property
     def changed_days(self) -> set[tuple[str, str]]:
@@ -113,7 +105,7 @@ class AnnouncedCandles:
         """Return the last day candles of these markets as rows of `ohlcv`; None without any."""
         days = [row for _, row in self._days.values()]
         self._days.clear()
-        frames = [row.columns[row.place] for row in days if isinstance(row, _ColumnRow)]
+        frames = [row.columns[row.place] for row in days if isinstance(row, ColumnRow)]
         if rows := [row for row in days if isinstance(row, CandleRow)]:
             frames.append(candle_columns(rows))
         return pl.concat(frames, how="diagonal") if frames else None
@@ -130,18 +122,13 @@ def _key(series: Series) -> _Key:
 
 
 def _encode(candles: _Candles) -> Iterator[tuple[int, bytes]]:
-    for start, row in candles.items():
-        if isinstance(row, CandleRow):
-            line = encode.candle_of_row(row)
-        else:
-            line = encode.candle(row.columns.row(row.place, named=True))
-        yield start // SECOND_US, line
+    return ((start // SECOND_US, encode_row(row)) for start, row in candles.items())
 
 
 def last_trades(market: tuple[str, str], batches: Sequence[AnyBatch]) -> tuple[list[bytes], int]:
     """Return the last trades of a market in the batches as JSON, and the last receive time."""
     exchange, symbol = market
-    latest: deque[Trade | _ColumnRow] = deque(maxlen=TAPE)
+    latest: deque[Trade | ColumnRow] = deque(maxlen=TAPE)
     for batch in batches:
         if batch.exchange != exchange:
             continue
@@ -161,7 +148,7 @@ def last_trades(market: tuple[str, str], batches: Sequence[AnyBatch]) -> tuple[l
     return lines, received_us
 
 
-def _column_trades(symbol: str, batch: Batch) -> list[_ColumnRow]:
+def _column_trades(symbol: str, batch: Batch) -> list[ColumnRow]:
     # One comparison of a column: a query would take longer.
     hits = (batch.trades["symbol"] == symbol).arg_true()[-TAPE:]
-    return [_ColumnRow(batch.trades, place) for place in hits]
+    return [ColumnRow(batch.trades, place) for place in hits]

@@ -145,9 +145,7 @@ class Broadcaster(Subscribers):
 
     def _cache_forming(self) -> None:
         """Put forming candles into the cache: they may be held back from the tables."""
-        rows = self._announced.take_uncached()
-        if rows is not None:
-            self.cache.update(rows)
+        self.cache.update_rows(self._announced.take_uncached())
 
     def add(self, client: StreamClient) -> None:
         """Add a page, and queue the rows that are not stored yet, which its reads may lack."""
@@ -169,7 +167,7 @@ class Broadcaster(Subscribers):
         """Update feed status and cache, which need not happen at once."""
         self.feeds.read_batches(self._unread)
         self._unread.clear()
-        self.cache.apply_queued()
+        self.cache.apply_some()
 
     def _update_days(self) -> None:
         rows = self._announced.take_days()

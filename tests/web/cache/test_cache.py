@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
 import polars as pl
 from hypothesis import given
@@ -155,6 +156,20 @@ def test_cache_drops_an_update_older_than_its_first_candle() -> None:
     assert page(recent, 3) is None
 
 
+def test_changes_of_series_that_nobody_reads_are_applied_one_series_at_a_time() -> None:
+    """So that they do not pile up. Others keep theirs until then."""
+    recent, other = CandleCache(), Series("x", "C/D", "1m")
+    fill(recent, [5], whole=True)
+    fill(recent, [5], whole=True, series=other)
+    recent.update(rows([6, 7]))
+    recent.update(rows([6], symbol="C/D"))
+    counts = [recent.count]
+    for _ in range(3):
+        recent.apply_some()
+        counts.append(recent.count)
+    assert counts == [2, 4, 5, 5]
+
+
 def test_cleared_cache_answers_nothing() -> None:
     recent = CandleCache()
     fill(recent, [5], whole=True)
@@ -200,20 +215,23 @@ def test_cache_holds_a_default_page_of_every_series_of_sixty_markets() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 700), st.integers(1, 9)), max_size=60),
+    st.lists(st.tuples(st.integers(0, 700), st.integers(1, 9), st.booleans()), max_size=60),
     st.integers(0, 700),
     st.data(),
 )
 def test_cache_answers_as_the_table_for_any_updates_and_pages(
-    changes: list[tuple[int, int]], count: int, data: st.DataObject
+    changes: list[tuple[int, int, bool]], count: int, data: st.DataObject
 ) -> None:
-    """A page holds the first or last candles of any span, packed or not."""
+    """A page holds the first or last candles of any span, packed or not, after short and long
+    batches.
+    """
     stored = list(range(0, count, 2))
     recent, table = CandleCache(), dict.fromkeys(stored, 1)
     fill(recent, stored, whole=True)
     for part in (changes[:5], changes[5:]):
-        for minute, trades in part:
-            recent.update(rows([minute], trades))
+        for minute, trades, is_long in part:
+            with mock.patch("candlewax.web.cache.cache.FEW", 0 if is_long else 1):
+                recent.update(rows([minute], trades))
             # The version grows with the number of trades.
             table[minute] = max(trades, table.get(minute, 0))
         limit = data.draw(st.sampled_from([1, 7, CHUNK, CHUNK + 1, 1_000]))
