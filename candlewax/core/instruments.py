@@ -3,13 +3,15 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from candlewax.core.market_facts import NO_FACTS, MarketFacts, kind_of, read_facts
 from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges.protocol.markets import MarketKind
 from candlewax.exchanges.protocol.symbols import possible_pairs
 
 
@@ -19,11 +21,30 @@ class InstrumentsError(ValueError):
 
 @dataclass(frozen=True)
 class Instrument:
-    """A market: its unified symbol, as ccxt names it, and its two assets."""
+    """A market: its unified symbol, as ccxt names it, its two assets, and the facts of the file."""
 
     symbol: str
     base: str
     quote: str
+    facts: MarketFacts = NO_FACTS
+
+    @property
+    def kind(self) -> MarketKind:
+        """Kind of the market, as its symbol tells."""
+        return kind_of(self.symbol)
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """Content of an instruments file, by exchange.
+
+    `listed` holds the instruments by native symbol, `subscribed` the native symbols to subscribe
+    to, `assets` asset codes beside those of the listed markets.
+    """
+
+    listed: Mapping[str, Mapping[str, Instrument]]
+    subscribed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    assets: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
 
 class Instruments:
@@ -34,34 +55,52 @@ class Instruments:
 
     def __init__(
         self,
-        listed: dict[str, dict[str, Instrument]],
+        listed: Mapping[str, Mapping[str, Instrument]],
         subscribed: Mapping[str, Sequence[str]] | None = None,
         assets: Mapping[str, Iterable[str]] | None = None,
     ) -> None:
-        """Create from the listed markets.
-
-        `assets`: asset codes by exchange, beside those of the listed markets.
-        """
-        self._resolved: dict[str, dict[str, Instrument | None]] = {
-            exchange: dict(symbols) for exchange, symbols in listed.items()
-        }
-        self._assets = {
-            exchange: {asset for i in symbols.values() for asset in (i.base, i.quote)}
-            for exchange, symbols in listed.items()
-        }
-        for exchange, extra in (assets or {}).items():
-            self._assets.setdefault(exchange, set()).update(extra)
-        self._subscribed = subscribed or {}
+        """Create from the content of a file, as `FileContent` describes it."""
+        self.content = content = FileContent(listed, subscribed or {}, assets or {})
+        self._resolved: dict[str, dict[str, Instrument]] = {}
+        self._assets: dict[str, set[str]] = {}
         self._tables: dict[str, pl.DataFrame] = {}
+        self._add(content)
+
+    def _add(self, content: FileContent) -> None:
+        for exchange, symbols in content.listed.items():
+            assets = {asset for market in symbols.values() for asset in (market.base, market.quote)}
+            self._assets.setdefault(exchange, set()).update(assets)
+            self._resolved.setdefault(exchange, {}).update(symbols)
+        for exchange, extra in content.assets.items():
+            self._assets.setdefault(exchange, set()).update(extra)
 
     @property
     def exchanges(self) -> tuple[str, ...]:
         """Exchanges of the file."""
-        return tuple(self._resolved)
+        return tuple(self.content.listed)
+
+    def take_up(self, content: FileContent) -> None:
+        """Take up a changed file, in all parts of the process.
+
+        Symbols that were known before stay known: frames of a dropped market may still be queued.
+        Raises InstrumentsError, and changes nothing, if a known native symbol would get another
+        unified symbol: its candles would be divided between the two.
+        """
+        for exchange, symbols in content.listed.items():
+            known = self._resolved.get(exchange, {})
+            for native_symbol, market in symbols.items():
+                before = known.get(native_symbol)
+                if before and before.symbol != market.symbol:
+                    raise InstrumentsError(
+                        f"[{exchange}] {native_symbol} = {market.symbol!r}: it is "
+                        f"{before.symbol} in this process; another symbol takes a restart"
+                    )
+        self._add(content)
+        self.content = content
 
     def subscriptions(self, exchange: str) -> list[str]:
         """Return the native symbols to subscribe to."""
-        return list(self._subscribed.get(exchange, ()))
+        return list(self.content.subscribed.get(exchange, ()))
 
     def find_native_symbol(self, exchange: str, name: str) -> str | None:
         """Return the native symbol of a native or listed unified symbol; None for other names."""
@@ -176,19 +215,30 @@ def _symbols(path: Path, exchange: str, content: dict[str, Any]) -> dict[str, In
     for name in tables:
         for native_symbol, symbol in section.get(name, {}).items():
             instrument = _instrument(path, exchange, native_symbol, symbol)
-            if instruments.setdefault(native_symbol, instrument) != instrument:
-                listed = instruments[native_symbol].symbol
+            listed = instruments.setdefault(native_symbol, instrument)
+            if listed.symbol != instrument.symbol:
                 raise InstrumentsError(
-                    f"{path}: [{exchange}] {native_symbol} is {listed} in one table and "
-                    f"{symbol} in the other"
+                    f"{path}: [{exchange}] {native_symbol} is {listed.symbol} in one table and "
+                    f"{instrument.symbol} in the other"
                 )
+            if listed.facts != instrument.facts and NO_FACTS not in (
+                listed.facts,
+                instrument.facts,
+            ):
+                raise InstrumentsError(
+                    f"{path}: [{exchange}] {native_symbol} has other facts in one table than in "
+                    "the other"
+                )
+            if listed.facts == NO_FACTS:
+                instruments[native_symbol] = instrument
     return instruments
 
 
-def _check_subscriptions(path: Path, exchange: str, table: Mapping[str, str]) -> None:
+def _check_subscriptions(path: Path, exchange: str, table: Mapping[str, Any]) -> None:
     """Raise InstrumentsError if two subscribed markets have one unified symbol."""
     native_symbols: dict[str, str] = {}
-    for native_symbol, symbol in table.items():
+    for native_symbol, value in table.items():
+        symbol = value if isinstance(value, str) else value["symbol"]
         if (earlier := native_symbols.setdefault(symbol, native_symbol)) != native_symbol:
             raise InstrumentsError(
                 f"{path}: [{exchange}.subscribe] {earlier} and {native_symbol} are both {symbol}: "
@@ -196,16 +246,23 @@ def _check_subscriptions(path: Path, exchange: str, table: Mapping[str, str]) ->
             )
 
 
-def _instrument(path: Path, exchange: str, native_symbol: str, symbol: Any) -> Instrument:  # noqa: ANN401
+def _instrument(path: Path, exchange: str, native_symbol: str, value: Any) -> Instrument:  # noqa: ANN401
+    symbol = value.get("symbol") if isinstance(value, dict) else value
     assets = symbol.partition(":")[0].split("/") if isinstance(symbol, str) else []
     if (
-        len(assets) != 2
+        not isinstance(symbol, str)
+        or len(assets) != 2
         or not all(assets)
         or re.search(r"\s", native_symbol + symbol)
         or not native_symbol
     ):
         raise InstrumentsError(
-            f"{path}: [{exchange}] {native_symbol} = {symbol!r}: a unified symbol looks like "
+            f"{path}: [{exchange}] {native_symbol} = {value!r}: a unified symbol looks like "
             "BTC/USDT or BTC/USDT:USDT"
         )
-    return Instrument(symbol, *assets)
+    base, quote = assets
+    try:
+        facts = read_facts(value, symbol) if isinstance(value, dict) else NO_FACTS
+    except ValueError as error:
+        raise InstrumentsError(f"{path}: [{exchange}] {native_symbol}: {error}") from error
+    return Instrument(symbol, base, quote, facts)

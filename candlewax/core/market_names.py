@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import Final
 
-from candlewax.exchanges.kraken import ALIASES
+from candlewax.exchanges.kraken_markets import ALIASES
 
 _SEPARATORS: Final = re.compile(r"[/:_\- ]")
 _UNIFIED: Final = re.compile(r"([^/:]+)/([^/:-]+)(?::([^-]+)(?:-(\w+))?)?")

@@ -1,12 +1,29 @@
 """Instruments: listed symbols, and the rules for all others."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from candlewax.core.instruments import InstrumentsError, load
+from candlewax.core.instruments import (
+    FileContent,
+    Instrument,
+    Instruments,
+    InstrumentsError,
+    load,
+)
+from candlewax.core.market_facts import MarketFacts
+from candlewax.exchanges.protocol.markets import MarketKind, MarketStatus
 from tests.support.decoding import INSTRUMENTS
+
+SPOT = "[binance.also]\nAB = {{symbol = 'A/B', {}}}"
+"""A market with a fact."""
+
+PERPETUAL = (
+    '{symbol = "BTC/USD:BTC", kind = "perpetual", contract_size = "100", contract_unit = "USD", '
+    'tick = "0.1", status = "trading"}'
+)
 
 ASSETS = ["BTC", "ETH", "SOL", "XRP", "ADA", "DOT", "LINK", "DOGE", "LTC", "AVAX", "ATOM"]
 
@@ -107,6 +124,21 @@ def test_resolve_all_gives_null_for_unknown_symbols() -> None:
             "[binance.subscribe]\nABUSD = 'A/BUSD'\n[binance.also]\nABUSD = 'AB/USD'",
             "ABUSD is A/BUSD in one table and AB/USD in the other",
         ),
+        (SPOT.format("kind = 'swap'"), "kind = 'swap', takes one of spot, perpetual, future"),
+        (SPOT.format("kind = 'future'"), "kind = 'future', but A/B names a spot"),
+        (SPOT.format("tick = 0.01"), "tick = 0.01, takes a positive decimal in quotes"),
+        (SPOT.format("tick = '0'"), "tick = '0', takes a positive decimal in quotes"),
+        (SPOT.format("tick = '1e-8'"), "at most 12 decimals"),
+        (SPOT.format("contract_size = '10'"), "given together or not at all"),
+        (SPOT.format("contract_unit = 'USD'"), "given together or not at all"),
+        (SPOT.format("contract_size = '1', contract_unit = 'U S'"), "takes the code of an asset"),
+        (SPOT.format("status = 'open'"), "takes one of trading, suspended, delisted"),
+        (SPOT.format("lot = '1'"), "lot is none of symbol, kind"),
+        ("[binance.also]\nAB = {kind = 'spot'}", "looks like BTC/USDT"),
+        (
+            SPOT.format("tick = '1'") + "\n[binance.subscribe]\nAB = {symbol = 'A/B', tick = '2'}",
+            "AB has other facts in one table than in the other",
+        ),
     ],
 )
 def test_invalid_file_error_names_path_and_fault(tmp_path: Path, text: str, message: str) -> None:
@@ -124,3 +156,48 @@ def test_missing_file_error_names_setting_path_and_reason(tmp_path: Path) -> Non
     )
     with pytest.raises(InstrumentsError, match=message):
         load(tmp_path / "none.toml")
+
+
+def test_inline_table_tells_kind_contract_tick_and_status(tmp_path: Path) -> None:
+    """A market is a string as before, or a table; the other table may repeat it without facts."""
+    path = tmp_path / "instruments.toml"
+    path.write_text(
+        f"""
+        [binance.subscribe]
+        ETHUSDT = "ETH/USDT"
+        BTCUSD_PERP = "BTC/USD:BTC"
+        [binance.also]
+        BTCUSD_PERP = {PERPETUAL}
+        ETHUSD_261225 = {{symbol = "ETH/USD:ETH-261225"}}
+        """
+    )
+    instruments = load(path)
+    perpetual = instruments.resolve("binance", "BTCUSD_PERP")
+    assert perpetual is not None
+    assert perpetual.facts == MarketFacts(Decimal(100), "USD", Decimal("0.1"), MarketStatus.TRADING)
+    kinds = {name: market.kind for name, market in instruments.content.listed["binance"].items()}
+    assert kinds == {
+        "ETHUSDT": MarketKind.SPOT,
+        "BTCUSD_PERP": MarketKind.PERPETUAL,
+        "ETHUSD_261225": MarketKind.FUTURE,
+    }
+    assert instruments.subscriptions("binance") == ["ETHUSDT", "BTCUSD_PERP"]
+
+
+def test_changed_file_is_taken_up_whole_or_not_at_all() -> None:
+    """Dropped markets stay known, and a market with another symbol refuses the file."""
+    instruments = Instruments({"binance": {"AB": Instrument("A/B", "A", "B")}}, {"binance": ["AB"]})
+    assert instruments.known_table("binance")["native_symbol"].to_list() == ["AB"]
+    renamed = FileContent(
+        {"binance": {"AB": Instrument("X/B", "X", "B"), "CD": Instrument("C/D", "C", "D")}}
+    )
+    with pytest.raises(InstrumentsError, match=r"AB = 'X/B': it is A/B in this process"):
+        instruments.take_up(renamed)
+    assert instruments.resolve("binance", "CD") is None
+    assert instruments.subscriptions("binance") == ["AB"]
+
+    changed = FileContent({"binance": {"CD": Instrument("C/D", "C", "D")}}, {"binance": ["CD"]})
+    instruments.take_up(changed)
+    assert instruments.subscriptions("binance") == ["CD"]
+    assert instruments.known_table("binance")["native_symbol"].to_list() == ["AB", "CD"]
+    assert instruments.resolve("binance", "AB") == Instrument("A/B", "A", "B")
