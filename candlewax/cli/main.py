@@ -82,6 +82,12 @@ def _add_check(commands: Any) -> None:  # noqa: ANN401
     check.add(commands)
 
 
+def _add_instruments(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.cli import instruments
+
+    instruments.add(commands)
+
+
 def _add_sql(commands: Any) -> None:  # noqa: ANN401
     from candlewax.cli import sql
 
@@ -192,6 +198,7 @@ def _add_cold(commands: Any) -> None:  # noqa: ANN401
 COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
     "check": _add_check,
     "init": _add_init,
+    "instruments": _add_instruments,
     "sql": _add_sql,
     "verify": _add_verify,
     "gaps": _add_gaps,

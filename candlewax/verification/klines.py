@@ -14,7 +14,7 @@ from polars.exceptions import PolarsError
 
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.core.schema import PRICE, QUOTE_VOLUME, Columns
-from candlewax.exchanges.kraken import ALIASES
+from candlewax.exchanges.kraken_markets import ALIASES
 
 AMOUNTS: Final[Columns] = {
     "open": PRICE,

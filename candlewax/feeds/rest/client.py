@@ -89,6 +89,7 @@ class Client:
         now: Callable[[], float] = time.monotonic,
         retry_policy: RetryPolicy | None = None,
         random_numbers: random.Random | None = None,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self._rest = rest
         self._url = (url or rest.url).rstrip("/")
@@ -101,6 +102,7 @@ class Client:
         self._retry_policy = retry_policy or RetryPolicy()
         self._random = random_numbers or random.Random()  # noqa: S311 - no secret depends on it
         self._pool = urllib3.PoolManager(maxsize=1, retries=False)
+        self._max_bytes = max_bytes
         self._tokens = float(rest.burst)
         self._refilled_at = now()
         self._blocked_until = now()
@@ -182,8 +184,9 @@ class Client:
         for part in response.stream(_CHUNK, decode_content=True):
             parts.append(part)
             size += len(part)
-            if size > MAX_BYTES:
-                raise self._back_off(f"an answer of more than {MAX_BYTES:,} bytes from {self}")
+            if size > self._max_bytes:
+                limit = f"{self._max_bytes:,}"
+                raise self._back_off(f"an answer of more than {limit} bytes from {self}")
             if self._now() > end:
                 raise self._back_off(f"an answer that does not end from {self}")
         return b"".join(parts)

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Final, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+from candlewax.simulator.exchanges.market_lists import market_list
 from candlewax.simulator.exchanges.venue import Venue
 from candlewax.simulator.frames.trades import iso, pad_decimals, price, quantity
 from candlewax.simulator.market.market import Trade
@@ -83,7 +84,8 @@ class Rest:
         key = headers.get("X-MBX-APIKEY")
         request = RestRequest(venue, path, query, key, self.shown, fault is RestFault.LACKING)
         try:
-            return reply(request)
+            listed = market_list(venue, path)
+            return reply(request) if listed is None else Answer(listed)
         except RequestError as error:
             return error.answer
 
@@ -97,7 +99,6 @@ class Rest:
 
 
 _GATEWAY: Final = "<html><body>503 Service Unavailable</body></html>"
-
 _ROOTS: Final = {
     "binance": "api/",
     "binance_usdm": "fapi/",
@@ -110,7 +111,6 @@ _LIMITED: Final = {
     "kraken": '{"error":["EAPI:Rate limit exceeded"]}',
     "coinbase": '{"message":"Public rate limit exceeded"}',
 }
-
 Query = Mapping[str, str]
 T = TypeVar("T")
 
