@@ -18,6 +18,7 @@ from candlewax.core.gaps.numberings import Numberings, Start
 from candlewax.core.gaps.outages import OutageTracker
 from candlewax.core.gaps.sequence_ranges import SequenceRanges
 from candlewax.core.trades.deduplicator import Deduplicator
+from candlewax.core.trades.unnumbered import KnownIds
 
 VERSION: Final = 1
 """Version of snapshots; others cannot be read."""
@@ -44,7 +45,8 @@ def save_deduplicator(deduplicator: Deduplicator) -> Snapshot:
             }
             for series, ranges in deduplicator.ranges_by_series.items()
         },
-        "trade_ids": [_to_ipc(chunk) for chunk in deduplicator.id_chunks],
+        "trade_ids": [_to_ipc(chunk) for chunk in deduplicator.ids.chunks],
+        "trade_ids_since": deduplicator.ids.since_us,
         "gaps": {
             series: [
                 (*key, gap.missing, gap.before, gap.after, *gap.detection)
@@ -93,7 +95,9 @@ def load_deduplicator(snapshot: Snapshot) -> Deduplicator:
     }
     deduplicator = Deduplicator(
         {series: SequenceRanges(**ranges) for series, ranges in saved["numbers"].items()},
-        [_from_ipc(chunk) for chunk in saved["trade_ids"]],
+        KnownIds(
+            [_from_ipc(chunk) for chunk in saved["trade_ids"]], saved.get("trade_ids_since", 0)
+        ),
         GapTracker(gaps, set(saved["gaps_ahead"])),
         OutageTracker(
             saved["connections"]["alive"],

@@ -31,6 +31,7 @@ from candlewax.exchanges.protocol.dialect import (
     Reading,
     Spelling,
     Split,
+    TradeIds,
 )
 from candlewax.exchanges.protocol.fields import (
     INTEGER,
@@ -131,7 +132,7 @@ V1 = Dialect(
     _interpret_v1,
     mapped=frozenset({"pair", "time", "side", "price", "volume"}),
     spellings=SPELLINGS,
-    numbered=False,
+    trade_ids=TradeIds.CONTENT,
 )
 
 LAYOUTS = (

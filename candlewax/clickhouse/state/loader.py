@@ -133,6 +133,7 @@ class StateLoader:
             )
         since = max(0, self.load_watermark(exchange) - ID_RETENTION // timedelta(microseconds=1))
         self._add_trades(deduplicator, self._query(queries.IDS, exchange, since=since))
+        deduplicator.ids.since_us = since
         minutes = self.trade_reader.read_contradicted_minutes(exchange)
         deduplicator.add_contradictions(minutes.iter_rows())
         deduplicator.market_outages = self.load_market_outages(exchange)

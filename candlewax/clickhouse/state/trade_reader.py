@@ -7,12 +7,16 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax.core.gaps.gap_state import MOMENTS
+from candlewax.core.schema import TIME, Columns
 from candlewax.core.trades.identity import CONTENT
+from candlewax.core.trades.unnumbered import SAME_TRADE
 
 Query = Callable[..., pl.DataFrame]
 
 _QUERY_NUMBERS: Final = 5_000
 """Sequence numbers in one query."""
+
+_ID_COLUMNS: Final[Columns] = {"symbol": pl.String, "trade_id": pl.String, "timestamp": TIME}
 
 _TIME_TOLERANCE: Final = timedelta(milliseconds=1)
 """Greatest difference between two times that an exchange gives for the same trade."""
@@ -28,6 +32,14 @@ WHERE exchange = {exchange:String} AND symbol IN {symbols:Array(String)}
 _NEAR: Final = f"""{_CONTENT}
     AND timestamp >= fromUnixTimestamp64Micro({{begin:Int64}}, 'UTC')
     AND timestamp <= fromUnixTimestamp64Micro({{end:Int64}}, 'UTC')
+"""
+
+_IDS: Final = """
+SELECT symbol, trade_id, timestamp FROM silver_trades
+WHERE exchange = {exchange:String} AND symbol IN {symbols:Array(String)}
+    AND trade_id IN {ids:Array(String)} AND sequence = 0
+    AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
+    AND timestamp <= fromUnixTimestamp64Micro({end:Int64}, 'UTC')
 """
 
 _CONTRADICTED_MINUTES: Final = """
@@ -89,6 +101,27 @@ class TradeReader:
             "numbers": trades["sequence"].unique().to_list(),
         }
         return self._query(sql, exchange, **keys, **times).cast(CONTENT)  # type: ignore[arg-type]  # names to types
+
+    def read_ids(self, exchange: str, trades: pl.DataFrame) -> pl.DataFrame:
+        """Return symbol, trade_id and timestamp of stored trades without numbers.
+
+        They have the ids of `trades` (the same columns) and are from about the same time.
+        """
+        parts = []
+        for part in trades.sort("timestamp").iter_slices(_QUERY_NUMBERS):
+            times: Any = part["timestamp"].cast(pl.Int64)
+            margin_us = SAME_TRADE // timedelta(microseconds=1)
+            parts.append(
+                self._query(
+                    _IDS,
+                    exchange,
+                    symbols=part["symbol"].unique().to_list(),
+                    ids=part["trade_id"].unique().to_list(),
+                    begin=times.min() - margin_us,
+                    end=times.max() + margin_us,
+                ).cast(_ID_COLUMNS)  # type: ignore[arg-type]  # names to types
+            )
+        return pl.concat(parts)
 
     def read_contradicted_minutes(self, exchange: str) -> pl.DataFrame:
         """Return the minutes (MOMENTS, their starts) that hold a contradiction.

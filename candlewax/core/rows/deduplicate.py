@@ -14,7 +14,6 @@ from candlewax.core.rows.records import Trade
 from candlewax.core.rows.row_batch import RowBatch
 from candlewax.core.rows.trade_normalizer import is_from_websocket
 from candlewax.core.schema import TIME, empty
-from candlewax.core.trades import unnumbered
 from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.contradictions import ContradictionFinder
 from candlewax.core.trades.deduplicator import Deduplicator
@@ -43,7 +42,7 @@ def pass_new(
 
     Otherwise it must go on as columns: with the admission of its trades, or None if none is marked.
     """
-    if not _is_calm(deduplicator, decoded):
+    if not _is_calm(deduplicator, decoded) or _may_be_stored(deduplicator, decoded.trades):
         return None
     trades = decoded.trades
     admission = mark_new(deduplicator, trades)
@@ -84,6 +83,12 @@ def _is_calm(deduplicator: Deduplicator, decoded: DecodedRows) -> bool:
     )
 
 
+def _may_be_stored(deduplicator: Deduplicator, trades: Sequence[Trade]) -> bool:
+    """Return whether a trade may be stored whose id has expired."""
+    may_have_expired = deduplicator.ids.may_have_expired
+    return any(not trade.sequence and may_have_expired(trade.timestamp) for trade in trades)
+
+
 def mark_new(
     seen: Deduplicator, trades: Sequence[Trade], *, has_numbering: bool = False
 ) -> RowAdmission:
@@ -116,6 +121,6 @@ def mark_new(
         }
         keys = pl.DataFrame(without_number, schema, orient="row")
         keys = keys.with_columns(pl.col("timestamp").cast(TIME))
-        for place in unnumbered.add_ids(keys, seen.id_chunks):
+        for place in seen.ids.add(keys):
             admission.is_new[place] = False
     return admission

@@ -19,7 +19,7 @@ from candlewax.core.schema import (
 )
 from candlewax.core.shards import WHOLE, Shard
 from candlewax.exchanges import Exchange
-from candlewax.exchanges.protocol.dialect import Dialect
+from candlewax.exchanges.protocol.dialect import Dialect, TradeIds
 from candlewax.exchanges.protocol.dump_files import NumberedLine, read_piece
 from candlewax.exchanges.protocol.fields import FrameError, parse
 
@@ -105,7 +105,7 @@ def _read_frame(
             trades.append(read)
         else:
             faults.append(read)
-    if trades and not dialect.numbered:
+    if dialect.trade_ids is TradeIds.CONTENT:
         trades = _number_equal_fills(trades)
     return trades, faults
 

@@ -14,7 +14,7 @@ from candlewax.core.rows.amounts import (
 from candlewax.core.rows.records import Fault, Frame, Trade
 from candlewax.core.schema import DUMP, REST, WEBSOCKET
 from candlewax.core.trades.limits import AHEAD_US, QUANTITY_LIMIT, QUOTE_VOLUME_LIMIT
-from candlewax.exchanges.protocol.dialect import Dialect, Meaning
+from candlewax.exchanges.protocol.dialect import Dialect, Meaning, TradeIds
 from candlewax.exchanges.protocol.fields import NativeTrade
 
 LONGEST_DETAIL: Final = 1_000
@@ -46,14 +46,14 @@ def normalize(
 ) -> Trade | Fault:
     """Return the unified trade, or the first of its faults in the order below.
 
-    A trade resolves to an instrument, has a sequence number where the exchange numbers trades,
+    A trade resolves to an instrument, has an id and where the exchange numbers trades a number,
     happened since 1970 and at most 60 s after its frame came, names the taker's side, and its
     price and quantity are above zero and within the limits. A trade with a condition takes no
     part in candles, so its price and quantity may be zero.
     """
     meaning = dialect.interpret(native)
     received = frame.recv_ns // 1000
-    sequence = parse_sequence(meaning.trade_id) if dialect.numbered else 0
+    sequence = _sequence(meaning.trade_id, dialect.trade_ids)
     instrument = instruments.resolve(exchange, meaning.native_symbol)
     price, quantity = parse_amount(meaning.price), parse_amount(meaning.quantity)
     time, side = meaning.time, meaning.side
@@ -81,6 +81,13 @@ def normalize(
         received, frame.source, frame.source_partition, frame.source_offset, index,
         via(frame.connection), 0, {name: native[name] for name in native if name not in mapped},
     )  # fmt: skip
+
+
+def _sequence(trade_id: str, kind: TradeIds) -> int | None:
+    """Return the sequence number of an id, 0 if ids are no numbers; None if the id is invalid."""
+    if kind is TradeIds.NUMBERED:
+        return parse_sequence(trade_id)
+    return 0 if trade_id or kind is TradeIds.CONTENT else None
 
 
 def is_from_websocket(frame: Frame) -> bool:
@@ -117,7 +124,7 @@ def _fault(
     if instruments.resolve(exchange, meaning.native_symbol) is None:
         return "unknown_instrument", instruments.explain(exchange, meaning.native_symbol)
     if sequence is None:
-        return "bad_id", f"expected a whole number below 2^64, got {_shown(meaning.trade_id)}"
+        return "bad_id", f"expected {dialect.trade_ids.expected}, got {_shown(meaning.trade_id)}"
     if meaning.time is None or not 0 <= meaning.time <= received + AHEAD_US:
         return "bad_time", _time_fault(meaning.time, received, native, dialect)
     if meaning.side is None:

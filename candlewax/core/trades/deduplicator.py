@@ -34,10 +34,10 @@ from candlewax.core.gaps.numberings import (
 from candlewax.core.gaps.outages import OutageTracker
 from candlewax.core.gaps.sequence_ranges import RangeChange, SequenceRanges, SequenceRun, find_runs
 from candlewax.core.schema import empty
-from candlewax.core.trades import unnumbered
 from candlewax.core.trades.admission import Admission, AssignedNumberings
 from candlewax.core.trades.extents import extents
 from candlewax.core.trades.openings import may_open
+from candlewax.core.trades.unnumbered import KnownIds
 
 
 @dataclass
@@ -45,13 +45,13 @@ class Deduplicator:
     """Received trades of one exchange.
 
     `ranges_by_series`: received numbers, one series for each numbering of a symbol (`numberings`).
-    `id_chunks`: chunks of symbol (String), trade_id (String) and timestamp. `gaps`: open gaps.
+    `ids`: ids of trades without numbers. `gaps`: open gaps.
     `connections`: open connections. `contradicted_minutes`: symbols and minutes (their starts,
     microseconds since 1970) with a contradiction; no candle is shorter.
     """
 
     ranges_by_series: dict[str, SequenceRanges] = field(default_factory=dict)
-    id_chunks: list[pl.DataFrame] = field(default_factory=list)
+    ids: KnownIds = field(default_factory=KnownIds)
     gaps: GapTracker = field(default_factory=GapTracker)
     connections: OutageTracker = field(default_factory=OutageTracker)
     contradicted_minutes: set[tuple[str, int]] = field(default_factory=set)
@@ -89,7 +89,7 @@ class Deduplicator:
             duplicates = [self._add_numbered(with_numbers, 0 if has_numbering else None)]
         if with_numbers.height < keys.height:
             without_numbers = keys.filter(pl.col("sequence") == 0)
-            duplicates.append(unnumbered.add_ids(without_numbers, self.id_chunks))
+            duplicates.append(self.ids.add(without_numbers))
         is_new = pl.Series("is_new", [True], dtype=pl.Boolean).new_from_index(0, trades.height)
         for places in duplicates:
             if places.len():
@@ -280,14 +280,14 @@ class Deduplicator:
 
     def expire(self, latest_us: int) -> None:
         """Drop ids that no open candle can need; `latest_us`: time of the latest trade."""
-        self.id_chunks = unnumbered.drop_expired(self.id_chunks, latest_us)
+        self.ids.expire(latest_us)
 
     def copy(self) -> "Deduplicator":
         """Return a copy that later changes do not reach."""
         copies = {name: ranges.copy() for name, ranges in self.ranges_by_series.items()}
         return Deduplicator(
             copies,
-            self.id_chunks[:],
+            self.ids.copy(),
             self.gaps.copy(),
             self.connections.copy(),
             set(self.contradicted_minutes),

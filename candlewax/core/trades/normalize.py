@@ -27,6 +27,7 @@ from candlewax.core.schema import (
     WEBSOCKET,
     Columns,
 )
+from candlewax.core.trades.common_columns import to_common_columns
 from candlewax.core.trades.limits import AHEAD_US, PLAIN_NUMBER, QUANTITY_LIMIT, QUOTE_VOLUME_LIMIT
 from candlewax.exchanges.protocol.dialect import Dialect
 from candlewax.exchanges.protocol.phrase import phrase
@@ -49,41 +50,6 @@ class NormalizedTrades:
 
     trades: pl.DataFrame
     faults: pl.DataFrame
-
-
-def to_common_columns(native_trades: pl.DataFrame, dialect: Dialect) -> pl.LazyFrame:
-    """Map native columns to the common ones.
-
-    In: row, index, and text columns named after native fields. Out: row, index, the columns of
-    `Dialect`, sequence (UInt64; 0 if trades are not numbered, null if the id is not a number), and
-    the vendor columns.
-    """
-    absent = [name for name in dialect.shape if name not in native_trades.columns]
-    vendor = [
-        name for name in native_trades.columns if name not in dialect.mapped | {"row", "index"}
-    ]
-    number = pl.col("trade_id").cast(pl.UInt64, strict=False)
-    trades = (
-        native_trades.lazy()
-        .with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
-        .select(
-            "row",
-            "index",
-            *(meaning.alias(name) for name, meaning in dialect.columns.items()),
-            *(pl.col(name).alias(VENDOR + name) for name in vendor),
-        )
-        .with_columns(sequence=number if dialect.numbered else pl.lit(0, pl.UInt64))
-    )
-    return trades if dialect.numbered else _number_equal_fills(trades)
-
-
-def _number_equal_fills(trades: pl.LazyFrame) -> pl.LazyFrame:
-    """Keep equal fills of one frame distinct: the second gets `#1`, and so on."""
-    repetition = pl.int_range(pl.len()).over("row", "native_symbol", "trade_id", order_by="index")
-    numbered = pl.concat_str("trade_id", pl.lit("#"), repetition.cast(pl.String))
-    return trades.with_columns(
-        trade_id=pl.when(repetition > 0).then(numbered).otherwise(pl.col("trade_id"))
-    )
 
 
 def _expand_exponents(trades: pl.DataFrame) -> pl.DataFrame:
@@ -150,11 +116,12 @@ def _with_symbols(trades: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
 
 
 def _native_texts(native_trades: pl.DataFrame, dialect: Dialect) -> pl.DataFrame:
-    """Return row, index, and the native and the expected texts of time and side."""
+    """Return row, index, the native and the expected texts of time and side, and that of an id."""
     spellings = dialect.spellings.items()
     fields = {f"{name}_text": pl.col(spelling.field) for name, spelling in spellings}
     expected = {f"{name}_expected": pl.lit(spelling.expected) for name, spelling in spellings}
-    return native_trades.select("row", "index", **fields, **expected)
+    id_expected = pl.lit(dialect.trade_ids.expected)
+    return native_trades.select("row", "index", **fields, **expected, id_expected=id_expected)
 
 
 def _normalize_individually(
@@ -232,7 +199,7 @@ _CHECKS: Final[tuple[tuple[str, pl.Expr, pl.Expr], ...]] = (
     (
         "bad_id",
         pl.col("sequence").is_not_null(),
-        phrase("expected a whole number below 2^64, got {}", _quote("trade_id")),
+        phrase("expected {}, got {}", pl.col("id_expected"), _quote("trade_id")),
     ),
     (
         "bad_time",

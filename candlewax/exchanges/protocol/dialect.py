@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -30,6 +31,23 @@ class Meaning(NamedTuple):
     condition: str | None = None
 
 
+class TradeIds(Enum):
+    """Kind of the trade ids of a dialect."""
+
+    NUMBERED = "a whole number below 2^64"
+    """They count the trades of a symbol without holes, so missing trades show."""
+    UNIQUE = "an id"
+    """They are the exchange's own, unique in the symbol, and may be any text. They tell duplicates,
+    also over REST, but prove nothing of missing trades."""
+    CONTENT = "a content"
+    """They are made of the content of trades, their time included, as the exchange gives no id."""
+
+    @property
+    def expected(self) -> str:
+        """Text expected for such an id, for dead letters."""
+        return self.value
+
+
 @dataclass(frozen=True)
 class Dialect:
     """One trade format of an exchange, and the meaning of its fields.
@@ -39,9 +57,8 @@ class Dialect:
     side (Int8, the taker's, null if unreadable), price and quantity (String), condition (String,
     null for an ordinary trade). `interpret` gives the same of one native trade.
 
-    `mapped`: the fields that `columns` cover in full; all others are vendor data. `numbered`:
-    trade_id counts the trades of a symbol without holes; else trade_id is made of the content.
-    `spellings`: for time and side, the native field and the text expected there, for dead letters.
+    `mapped`: the fields that `columns` cover in full; all others are vendor data. `spellings`: for
+    time and side, the native field and the text expected there, for dead letters.
     """
 
     shape: Fields
@@ -49,7 +66,7 @@ class Dialect:
     interpret: Callable[[NativeTrade], Meaning]
     mapped: frozenset[str]
     spellings: Mapping[str, "Spelling"]
-    numbered: bool = True
+    trade_ids: TradeIds = TradeIds.NUMBERED
 
 
 @dataclass(frozen=True)

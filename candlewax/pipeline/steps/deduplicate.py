@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from typing import Final, cast
 
@@ -29,6 +30,7 @@ from candlewax.core.trades.contradictions import ContradictionFinder, remove_con
 from candlewax.core.trades.decode import DecodedFrames
 from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.core.trades.identity import CONTRADICTIONS, contradicted_moments, contradiction_rows
+from candlewax.core.trades.unnumbered import drop_stored
 from candlewax.pipeline.steps.assign_shards import Decoded
 from candlewax.pipeline.steps.batch_counts import count_batch
 from candlewax.pipeline.steps.gap_reporter import GapReporter
@@ -129,6 +131,10 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
             admission = admission or self._deduplicator.mark_new(
                 trades, has_numbering=not self._stores
             )
+            if self._stores:
+                read_ids = partial(self._state_loader.trade_reader.read_ids, decoded.exchange)
+                is_new = drop_stored(trades, admission.is_new, self._deduplicator.ids, read_ids)
+                admission = replace(admission, is_new=is_new)
             fresh = admission.is_new
             if self._stores:
                 decoded, contradictions = self._compare(self._deduplicator, decoded, admission)

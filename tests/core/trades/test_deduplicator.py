@@ -42,11 +42,17 @@ UNNUMBERED = st.tuples(SYMBOLS, st.just(0), st.sampled_from("abcd"), st.integers
 BATCHES = st.lists(st.lists(NUMBERED | UNNUMBERED, max_size=12), max_size=6)
 
 
+def is_same(one: Row, other: Row) -> bool:
+    """Return whether two rows are of one trade: an id names it within a second of its time."""
+    return one[:3] == other[:3] and abs(one[3] - other[3]) <= 1
+
+
 def expected(rows: list[Row], seen: set[Row]) -> list[bool]:
     is_new = []
     for row in rows:
-        is_new.append(row not in seen)
-        seen.add(row)
+        is_new.append(not any(is_same(row, other) for other in seen))
+        if is_new[-1]:
+            seen.add(row)
     return is_new
 
 
@@ -63,7 +69,7 @@ def test_copy_is_unchanged_by_later_batches(batches: list[list[Row]]) -> None:
     ledger, seen = Deduplicator(), set[Row]()
     for rows in batches[:2]:
         ledger.mark_new(table(rows))
-        seen |= set(rows)
+        expected(rows, seen)
     copy = ledger.copy()
     for rows in batches[2:]:
         ledger.mark_new(table(rows))
