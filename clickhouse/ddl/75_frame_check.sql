@@ -108,6 +108,7 @@ FROM
         ) AS found
     FROM bronze_frames FINAL
     WHERE kind = 'trade' AND (startsWith(connection, 'rest/') OR startsWith(connection, 'dump/'))
+        AND exchange IN ('binance', 'binance_usdm', 'kraken', 'coinbase')
 )
 ARRAY JOIN found AS trade, arrayEnumerate(found) AS place
 -- Without empty lines of a dump file, and without its header.
