@@ -18,7 +18,6 @@ SHAPE = {**V2_TRADE, "trade_id": Field(TEXT)}
 
 def decoded(kind: TradeIds, *ids: str, few: int) -> DecodedFrames:
     """Read one frame of Kraken with trades of these ids, as if ids were of this kind."""
-
     dialect = replace(V2, shape=SHAPE, trade_ids=kind)
 
     def read_texts(frame: Any) -> Reading:

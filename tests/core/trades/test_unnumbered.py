@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from candlewax.core.schema import TIME
+from candlewax.core.schema import TIME, Columns
 from candlewax.core.trades.unnumbered import ID_RETENTION, SAME_TRADE, KnownIds, drop_stored
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -16,7 +16,7 @@ Key = tuple[str, str, timedelta]
 
 def keys(*rows: Key) -> pl.DataFrame:
     """Keys of trades, in the order received."""
-    schema = {"symbol": pl.String, "trade_id": pl.String, "timestamp": TIME}
+    schema: Columns = {"symbol": pl.String, "trade_id": pl.String, "timestamp": TIME}
     values = [(symbol, trade_id, START + time) for symbol, trade_id, time in rows]
     return pl.DataFrame(values, schema, orient="row").with_row_index("place")
 
