@@ -247,11 +247,13 @@ def candles_path_from(path: str) -> Callable[[str, int, int], str]:
 
 
 # Source: "Market Data endpoints", section "Kline/Candlestick data" (weight 2 whatever the limit, at
-# most 1000). A minute without trades is flat; minutes of a halt are left out.
+# most 1000). A minute without trades is flat; minutes of a halt are left out. Quote volumes have 8
+# decimals: where price and quantity have more together, those of each trade are cut.
 CANDLES = CandleRules(
     candles_path_from("/api/v3/klines"),
     page_minutes=1000,
     parse=parse_candles,
     has_empty_minutes=True,
     cost=2 / 25,
+    quote_decimals=8,
 )

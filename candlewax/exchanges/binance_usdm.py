@@ -116,7 +116,11 @@ REST = replace(
 
 # Source: the same, "Kline/Candlestick Data" (weight 1 up to 99 candles, of 20 for old trades).
 CANDLES = replace(
-    SPOT_CANDLES, path=candles_path_from("/fapi/v1/klines"), page_minutes=99, cost=1 / 20
+    SPOT_CANDLES,
+    path=candles_path_from("/fapi/v1/klines"),
+    page_minutes=99,
+    cost=1 / 20,
+    quote_decimals=None,
 )
 
 DATED_STATUSES = {

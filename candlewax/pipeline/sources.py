@@ -1,14 +1,15 @@
 """Sources of frames and REST endpoints, as the settings configure them."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from bytewax.inputs import Source
 
-from candlewax.clickhouse.client import connect
+from candlewax.clickhouse.client import Database, connect
+from candlewax.clickhouse.reconciliation_table import ReconciliationTable
 from candlewax.core.frames import SourceItem
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.replay.source import FrameLogSource
@@ -18,6 +19,7 @@ from candlewax.feeds.rest.start_fill import StartSpan, span_begin
 from candlewax.feeds.websocket.source import WebSocketSource
 from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.settings import Settings, SettingsError
+from candlewax.verification.reconciler import Reconciler
 
 _log = logging.getLogger("candlewax")
 
@@ -65,7 +67,38 @@ def gap_fill_source(
         is_only_writer=database.folder is not None and not settings.brokers,
         reads_market=process.reads_market,
         start_span=span,
+        idle_work=_reconcilers(settings, process, database, endpoints, is_finite=is_finite),
     )
+
+
+def _reconcilers(
+    settings: Settings,
+    process: ProcessContext,
+    database: Database,
+    endpoints: Iterable[str],
+    *,
+    is_finite: bool,
+) -> Callable[[str], Reconciler | None]:
+    """Return the builder of what compares an exchange's candles with its own, if anything does."""
+    if is_finite or not settings.reconcile:
+        return lambda _: None
+    for exchange in endpoints:
+        if EXCHANGES[exchange].candles is None:
+            _log.warning("%s: its candles are not compared: it serves none of its own", exchange)
+
+    def build(exchange: str) -> Reconciler | None:
+        rules = EXCHANGES[exchange].candles
+        if rules is None:
+            return None
+        return Reconciler(
+            exchange,
+            rules,
+            ReconciliationTable(database, exchange),
+            process.counters,
+            reads_market=partial(process.reads_market, exchange),
+        )
+
+    return build
 
 
 def _start_span(

@@ -104,6 +104,16 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "REST requests for trades, by outcome.",
         ("exchange", "outcome"),
     ),
+    "candle_requests": (
+        "candlewax_candle_requests",
+        "REST requests for an exchange's own candles, by outcome.",
+        ("exchange", "outcome"),
+    ),
+    "reconciled": (
+        "candlewax_reconciled_candles",
+        "Closed one-minute candles compared with the exchange's own, by result.",
+        ("exchange", "result"),
+    ),
     "gaps": (
         "candlewax_gaps",
         "Gaps detected and gaps repaired.",
@@ -127,6 +137,17 @@ _GAUGES: Final[Mapping[str, tuple[str, str]]] = {
     "refused_markets": (
         "candlewax_refused_markets",
         "Markets that the exchange refuses to subscribe; requests are repeated.",
+    ),
+    "unreconciled": (
+        "candlewax_unreconciled_candles",
+        "Closed one-minute candles of the last day that wait for the exchange's own.",
+    ),
+    "last_reconciliation": (
+        "candlewax_last_reconciliation_timestamp_seconds",
+        (
+            "Time at which comparisons with the exchange's own candles were last stored, in seconds "
+            "since 1970."
+        ),
     ),
     "missing_trades": ("candlewax_missing_trades", "Missing trades in open gaps."),
 }

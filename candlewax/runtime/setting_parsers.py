@@ -177,6 +177,12 @@ def _parse_watch_interval(text: str) -> float:
     return 0.0 if text == "0" else _parse_seconds(text, ", or 0 for no cross-check in this process")
 
 
+def _parse_switch(text: str) -> bool:
+    if text not in ("on", "off"):
+        raise ValueError("on or off")
+    return text == "on"
+
+
 def _parse_max_wait(text: str) -> timedelta:
     if not re.fullmatch(r"\d{1,2}(\.\d{1,3})?", text) or not 0 < float(text) <= 10:
         raise ValueError("a number of seconds above 0, at most 10, as 0.2")
@@ -250,6 +256,7 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "METRICS_ADDRESS": ("127.0.0.1", _parse_address),
     "FRESH_SECONDS": ("60", _parse_seconds),
     "WATCH_SECONDS": ("60", _parse_watch_interval),
+    "RECONCILE": ("on", _parse_switch),
     "LINGER_SECONDS": ("", _parse_max_wait),
     "LOG_LEVEL": ("info", parse_log_level),
     "LOG_FORMAT": ("text", parse_log_format),

@@ -69,6 +69,7 @@ class Settings:
 
     `fresh_seconds` is how long a process without a connection or a commit still counts as ready.
     `watch_seconds` is the time between two cross-checks, 0 for none beside a dataflow.
+    `reconcile` is true if closed candles are compared with the exchange's own by REST.
     `linger_seconds` is the time between two polls of a feed or a topic; None for the default of
     each. `fill` is the length of the span before the start whose trades are requested by REST.
     `is_placed` is false if `clickhouse` was not set. It is then the database filled last,
@@ -89,6 +90,7 @@ class Settings:
     metrics_address: str = "127.0.0.1"
     fresh_seconds: float = 60
     watch_seconds: float = 60
+    reconcile: bool = True
     linger_seconds: timedelta | None = None
     fill: timedelta | None = None
     urls: Mapping[str, str] = field(default_factory=dict)

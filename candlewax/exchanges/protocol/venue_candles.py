@@ -48,7 +48,8 @@ class CandleRules:
     decoded response, in any order and with more minutes than were asked for, without candles that
     the exchange marks as not final; it raises FrameError. `has_empty_minutes`: a minute without
     trades has a flat candle with volume 0; otherwise it is left out. `reach_minutes`: how far back
-    from now the exchange serves candles; None is without a limit.
+    from now the exchange serves candles; None is without a limit. `quote_decimals`: the exchange
+    cuts the quote volume of each trade after so many decimals; None if it cuts none.
     """
 
     path: Callable[[str, int, int], str]
@@ -57,6 +58,7 @@ class CandleRules:
     has_empty_minutes: bool
     cost: float = 1.0
     reach_minutes: int | None = None
+    quote_decimals: int | None = None
 
 
 _is_amount: Final = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?").fullmatch

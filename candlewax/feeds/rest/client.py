@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import urllib3
 from urllib3.exceptions import HTTPError
@@ -15,6 +15,7 @@ from urllib3.response import BaseHTTPResponse
 from candlewax.core.kind_marks import SIMULATOR_HEADER, wrong_exchange_error
 from candlewax.exchanges.protocol.fields import FrameError, parse
 from candlewax.exchanges.protocol.rest import Page, RestError, RestErrorKind, RestRules
+from candlewax.exchanges.protocol.venue_candles import CandleRules, VenueCandle
 from candlewax.feeds.frame_buffer import redact_url
 from candlewax.feeds.rest.worker import WorkerStopped
 
@@ -29,6 +30,8 @@ _MAX_RETRY_AFTER_S: Final = 3 * 86_400.0
 """Longest accepted Retry-After: Binance bans for up to three days."""
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class RefusalError(Exception):
@@ -117,7 +120,30 @@ class Client:
         Raises RefusalError if the exchange gives no trades, WrongKindError if the simulator answers
         instead of the exchange or the other way round, and WorkerStopped.
         """
-        self._wait_for_slot()
+        text, received_ns, page = self._request(path, self._rest.parse_page)
+        return Answer(text, received_ns, page)
+
+    def ask_candles(
+        self, rules: CandleRules, native_symbol: str, begin_s: int, end_s: int
+    ) -> list[VenueCandle]:
+        """Wait for the rate limit, and return the exchange's own candles of a span of minutes.
+
+        `begin_s` (included) and `end_s` (excluded) are seconds since 1970. An answer that is none
+        delays no request for trades. Raises as `ask`.
+        """
+        path = rules.path(native_symbol, begin_s, end_s)
+        _, _, candles = self._request(path, rules.parse, rules.cost, backs_off=False)
+        return [candle for candle in candles if begin_s <= candle.start_s < end_s]
+
+    def seconds_until_slot(self, cost: float = 1.0) -> float:
+        """Return the seconds until a request may be sent that costs as much."""
+        return self._pause(cost)
+
+    def _request(
+        self, path: str, parse: Callable[[Any], T], cost: float = 1.0, *, backs_off: bool = True
+    ) -> tuple[str, int, T]:
+        """Send a request. Return the text, its time of receipt (ns) and what `parse` reads."""
+        self._wait_for_slot(cost)
         status, headers, body = self._get(path)
         received_ns = time.time_ns()
         is_simulated = SIMULATOR_HEADER in headers
@@ -126,35 +152,38 @@ class Client:
         content, text = _decode(body)
         error = self._rest.parse_error(status, content)
         if error:
+            if error.kind is RestErrorKind.FAILED and not backs_off:
+                raise RefusalError(error.reason)
             raise self._to_refusal(error, headers)
         try:
-            page = self._rest.parse_page(content)
+            parsed = parse(content)
         except FrameError as fault:
-            raise self._back_off(f"an answer that is none: {fault.detail}") from fault
+            reason = f"an answer that is none: {fault.detail}"
+            raise (self._back_off(reason) if backs_off else RefusalError(reason)) from fault
         if self._is_simulated and not is_simulated:
             # Checked last: a proxy before the simulator may refuse without its header.
             raise wrong_exchange_error(str(self), is_simulated=False)
         self._failures = 0
         self._apply_rate_headers(headers)
-        return Answer(text, received_ns, page)
+        return text, received_ns, parsed
 
     def close(self) -> None:
         """Close the connection."""
         self._pool.clear()
 
-    def _wait_for_slot(self) -> None:
-        while (pause := self._pause()) > 0:
+    def _wait_for_slot(self, cost: float) -> None:
+        while (pause := self._pause(cost)) > 0:
             if not self._wait(pause):
                 raise WorkerStopped
-        self._tokens -= 1
+        self._tokens -= cost
 
-    def _pause(self) -> float:
-        """Return the seconds until a request may be sent."""
+    def _pause(self, cost: float) -> float:
+        """Return the seconds until a request may be sent that costs as much."""
         now = self._now()
         self._tokens += (now - self._refilled_at) * self._rest.requests_per_s
         self._tokens = min(self._tokens, float(self._rest.burst))
         self._refilled_at = now
-        refill_s = max(0.0, 1 - self._tokens) / self._rest.requests_per_s
+        refill_s = max(0.0, cost - self._tokens) / self._rest.requests_per_s
         return max(self._blocked_until - now, refill_s)
 
     def _get(self, path: str) -> tuple[int, Mapping[str, str], bytes]:

@@ -4,9 +4,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from candlewax.clickhouse.gap_table import PendingGap
 from candlewax.core.gaps.fill_plan import SETTLE_US, FillGap
+from candlewax.feeds.rest.client import Client
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,13 @@ class GapSelection:
     def is_named(self, gap: FillGap) -> bool:
         """Return True if a gap is named by its first number."""
         return gap.first in self.firsts
+
+
+class IdleWork(Protocol):
+    """Work that sends requests to the exchange while no gap is due."""
+
+    def run(self, client: Client, end: float) -> None:
+        """Work until `end`, a monotonic time in seconds; a request in progress may take longer."""
 
 
 Key = tuple[str, int, int, int]

@@ -9,7 +9,7 @@ from bytewax.inputs import FixedPartitionedSource
 from candlewax.clickhouse.client import Database
 from candlewax.core.frames import SourceItem
 from candlewax.feeds.rest.client import RetryPolicy
-from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection
+from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection, IdleWork
 from candlewax.feeds.rest.gap_filler import GapFiller, RestEndpoint
 from candlewax.feeds.rest.start_fill import StartSpan
 from candlewax.feeds.rest.worker import WorkerPartition, WorkerThread
@@ -49,6 +49,7 @@ class GapFillSource(FixedPartitionedSource[SourceItem, None]):
         selection: GapSelection | None = None,
         reads_market: Callable[[str, str], bool] = lambda *_: True,
         start_span: StartSpan | None = None,
+        idle_work: Callable[[str], IdleWork | None] = lambda _: None,
     ) -> None:
         """By default the selection is all gaps that are not given up, of the markets (exchange and
         unified symbol) that `reads_market` selects.
@@ -56,7 +57,8 @@ class GapFillSource(FixedPartitionedSource[SourceItem, None]):
         If this process is the only writer of `gaps`, it queries the table only after it has stored
         a gap in it, and while any is pending.
 
-        With a `start_span` the trades of that span are requested too, however many.
+        With a `start_span` the trades of that span are requested too, however many. `idle_work`
+        gives the work of an exchange's thread while no gap is due; it shares the rate limit.
         """
         self._endpoints = endpoints
         self._database = database
@@ -69,6 +71,7 @@ class GapFillSource(FixedPartitionedSource[SourceItem, None]):
         self._selection = selection or GapSelection()
         self._reads_market = reads_market
         self._start_span = start_span
+        self._idle_work = idle_work
 
     def list_parts(self) -> list[str]:
         return list(self._endpoints)
@@ -86,6 +89,7 @@ class GapFillSource(FixedPartitionedSource[SourceItem, None]):
             is_only_writer=self._is_only_writer,
             reads_market=partial(self._reads_market, for_part),
             start_span=self._start_span,
+            idle_work=self._idle_work(for_part),
         )
         worker = WorkerThread(f"rest-{for_part}", filler.work, MAX_QUEUED)
         return WorkerPartition(for_part, worker, self._counters, self._should_stop)

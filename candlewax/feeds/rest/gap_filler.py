@@ -20,7 +20,7 @@ from candlewax.core.gaps.fill_plan import (
 )
 from candlewax.exchanges.protocol.rest import RestRules
 from candlewax.feeds.rest.client import Answer, Client, RefusalError, RetryPolicy
-from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection, Schedule
+from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection, IdleWork, Schedule
 from candlewax.feeds.rest.start_fill import StartFill, StartSpan, unknown_markets
 from candlewax.feeds.rest.worker import WorkerThread
 from candlewax.runtime.counters import Counters
@@ -62,6 +62,7 @@ class GapFiller:
         is_only_writer: bool,
         reads_market: Callable[[str], bool] = lambda _: True,
         start_span: StartSpan | None = None,
+        idle_work: IdleWork | None = None,
     ) -> None:
         self._exchange = exchange
         self._endpoint = endpoint
@@ -80,6 +81,7 @@ class GapFiller:
         self._schedule = Schedule(timing, is_finite=is_finite)
         self._seq: dict[str, int] = {}
         self._start_span = start_span
+        self._idle_work = idle_work
         self._long_group: GapGroup | None = None
         self._next_short_round = 0.0
 
@@ -100,18 +102,22 @@ class GapFiller:
             start_fill = self._start_fill(worker)
             start_fill.run()
             while self._run_round() or not self._is_finite:
-                worker.pause(self._timing.poll_s)
+                self._pass_time(worker)
                 start_fill.run()
         finally:
             self._client.close()
 
+    def _pass_time(self, worker: WorkerThread) -> None:
+        """Wait until the next round, and let other requests be sent meanwhile."""
+        end = time.monotonic() + self._timing.poll_s
+        if self._idle_work:
+            self._idle_work.run(self._client, end)
+        worker.pause(max(0.0, end - time.monotonic()))
+
     def _start_fill(self, worker: WorkerThread) -> StartFill:
-        span = self._start_span or StartSpan(0)
-        names = (
-            unknown_markets(self._database, self._exchange, span, worker.pause)
-            if self._start_span
-            else []
-        )
+        span, names = self._start_span or StartSpan(0), []
+        if self._start_span:
+            names = unknown_markets(self._database, self._exchange, span, worker.pause)
         return StartFill(self._client, self._endpoint.rest, names, span.begin_us, self._put)
 
     def _run_round(self) -> bool:
