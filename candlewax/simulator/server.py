@@ -15,7 +15,8 @@ from candlewax.simulator.connection_faults import fault_tasks
 from candlewax.simulator.exchanges.client import Client
 from candlewax.simulator.exchanges.published import Published, PublishedTrades
 from candlewax.simulator.exchanges.registry import PATHS, exchange_at, open_venues
-from candlewax.simulator.exchanges.rest import Answer, Rest, RestFault
+from candlewax.simulator.exchanges.rest import Rest, RestFault
+from candlewax.simulator.exchanges.rest_request import Answer
 from candlewax.simulator.exchanges.venue import Venue
 from candlewax.simulator.market.rng import generator
 from candlewax.simulator.plan import Plan
@@ -64,10 +65,7 @@ class Simulator:
     async def __aenter__(self) -> Self:
         self.venues = open_venues(self.plan, self.published)
         self._rest = Rest(
-            self.venues,
-            self._next_fault,
-            self.plan.limits.retry_after,
-            self.plan.fault_rates.oldest,
+            self.venues, self._next_fault, self.plan.limits.retry_after, self.plan.fault_rates.oldest
         )
         self._may_play = asyncio.Event()
         self.player = Player(self.plan, self.venues, self._may_play)
@@ -119,6 +117,11 @@ class Simulator:
     def rest_url(self, exchange: str) -> str:
         """Return the base address of an exchange's REST."""
         return f"http://{self._authority}/{exchange}"
+
+    @property
+    def rest_log(self) -> list[tuple[float, str, str]]:
+        """Return monotonic time, exchange and target of the last REST requests."""
+        return list(self._rest.log)
 
     @property
     def _authority(self) -> str:

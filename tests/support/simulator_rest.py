@@ -36,6 +36,7 @@ class Reply:
 
     def __init__(self, status: int, headers: Any, body: bytes) -> None:
         self.status, self.headers = status, headers
+        self.text = body.decode()
         self.json: Any = json.loads(body, parse_float=Decimal)
 
 

@@ -35,6 +35,8 @@ class MarketTrades:
     def __init__(self, keep: int | None = None) -> None:
         self._keep = keep
         self._trades: list[Trade] = []
+        self.has_all = True
+        """False once the oldest trades were removed."""
 
     def add(self, trade: Trade) -> None:
         """Add the next trade."""
@@ -42,6 +44,7 @@ class MarketTrades:
         # Half of them is removed in one go, as each removal moves the rest.
         if self._keep is not None and len(self._trades) > 2 * self._keep:
             del self._trades[: -self._keep]
+            self.has_all = False
 
     def last(self, count: int) -> list[Trade]:
         """Return the newest trades, oldest first."""
