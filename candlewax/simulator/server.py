@@ -64,9 +64,8 @@ class Simulator:
 
     async def __aenter__(self) -> Self:
         self.venues = open_venues(self.plan, self.published)
-        self._rest = Rest(
-            self.venues, self._next_fault, self.plan.limits.retry_after, self.plan.fault_rates.oldest
-        )
+        limits, rates = self.plan.limits, self.plan.fault_rates
+        self._rest = Rest(self.venues, self._next_fault, limits.retry_after, rates.oldest)
         self._may_play = asyncio.Event()
         self.player = Player(self.plan, self.venues, self._may_play)
         self._has_ended = asyncio.Event()

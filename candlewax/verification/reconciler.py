@@ -97,12 +97,15 @@ class Reconciler:
         return self._asked_at.get(symbol, 0.0), symbol
 
     def _look(self) -> None:
-        """Find the candles that are due."""
+        """Find the candles that are due; those of earlier looks stay due."""
         now_s = int(self._now())
         begin_s = now_s - self._schedule.begin_look()
         self._store()
         self._report_missing(now_s)
-        due: dict[str, dict[int, OurCandle]] = {}
+        due = {
+            symbol: {start: one for start, one in market.candles.items() if start < begin_s}
+            for symbol, market in self._due.items()
+        }
         for symbol, candle in self._table.list_pending(
             begin_s, now_s - MINUTE_S - self._timing.settle_s
         ):
@@ -110,12 +113,12 @@ class Reconciler:
             if self._reads_market(symbol) and self._schedule.is_due(key):
                 due.setdefault(symbol, {})[candle.start_s] = candle
         if unknown := due.keys() - self._native_symbols.keys():
-            oldest_s = min(min(candles) for candles in due.values())
+            oldest_s = min(start for symbol in unknown for start in due[symbol])
             self._native_symbols |= self._table.find_native_symbols(unknown, oldest_s)
         self._due = {
             symbol: _Market(native_symbol, dict(sorted(candles.items())))
             for symbol, candles in due.items()
-            if (native_symbol := self._native_symbols.get(symbol))
+            if candles and (native_symbol := self._native_symbols.get(symbol))
         }
         self._update_gauges(sum(map(len, due.values())))
 

@@ -28,7 +28,7 @@ class Timing:
     reach_s: int = 86_400
     settle_s: int = 5
     confirm_s: float = 180.0
-    retry_s: float = 600.0
+    retry_s: float = 840.0
     missing_s: int = 600
     hold_s: float = 60.0
     max_hold_s: float = 900.0

@@ -9,10 +9,10 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
+from candlewax.exchanges.protocol.times import parse_iso_time
 from candlewax.simulator.exchanges.rest_request import (
     Answer,
     RestRequest,
@@ -193,10 +193,10 @@ def _coinbase(request: RestRequest) -> Answer | None:
 
 
 def _time_us(text: str) -> int:
-    try:
-        return int(datetime.fromisoformat(text).timestamp()) * 1_000_000
-    except ValueError:
-        raise refuse('{"message":"invalid time"}') from None
+    time_us = parse_iso_time(text)
+    if time_us is None:
+        raise refuse('{"message":"invalid time"}')
+    return time_us
 
 
 def _coinbase_row(candle: Candle, market: Market) -> str:
