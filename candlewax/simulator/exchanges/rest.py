@@ -67,9 +67,8 @@ class Rest:
         request = RestRequest(venue, path, query, key, self.shown, fault is RestFault.LACKING)
         try:
             listed = market_list(venue, path)
-            if listed is not None:
-                return Answer(listed)
-            return (reply_candles(request) if reply_candles else None) or reply(request)
+            candles = reply_candles(request) if reply_candles else None
+            return candles or reply(request) if listed is None else Answer(listed)
         except RequestError as error:
             return error.answer
 

@@ -1,5 +1,6 @@
 """Schedule of gap fills, and their attempts."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -272,3 +273,35 @@ def test_table_is_polled_only_after_this_process_has_stored_a_gap_in_it(
     with pytest.raises(WorkerStopped):
         filler.work(cast("Any", SimpleNamespace(pause=pause, wait=lambda _: True)))
     assert seen == queries
+
+
+@pytest.mark.parametrize(("is_finite", "order"), [(False, ["gap", "idle"]), (True, ["gap"])])
+def test_other_requests_are_sent_after_those_for_gaps(
+    monkeypatch: pytest.MonkeyPatch, *, is_finite: bool, order: list[str]
+) -> None:
+    """With the same client, and until the next round only; a finite run sends none."""
+    order_seen: list[str] = []
+    client = ScriptedClient(range(9, 14))
+    monkeypatch.setattr(gap_filler, "GapTable", lambda *_: Table(FIRST))
+    monkeypatch.setattr(gap_filler, "Client", lambda *_, **__: client)
+
+    def ask(target: str) -> Answer:
+        order_seen.append("gap")
+        return ScriptedClient.ask(client, target)
+
+    def idle(given: object, end: float) -> None:
+        assert given is client
+        assert end <= time.monotonic() + 60
+        order_seen.append("idle")
+        raise WorkerStopped
+
+    monkeypatch.setattr(client, "ask", ask)
+    filler = GapFiller(
+        "binance", RestEndpoint(EXCHANGES["binance"].rest), cast("Any", None), Counters(),
+        replace(TIMING, settle_s=0, poll_s=60, tries=1), RetryPolicy(), GapSelection(),
+        is_finite=is_finite, is_only_writer=False,
+        idle_work=None if is_finite else cast("Any", SimpleNamespace(run=idle)),
+    )  # fmt: skip
+    with suppress(WorkerStopped):
+        filler.work(cast("Any", SimpleNamespace(pause=lambda _: None, wait=None, put=Mock())))
+    assert order_seen == order
