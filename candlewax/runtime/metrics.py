@@ -144,10 +144,7 @@ _GAUGES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "last_reconciliation": (
         "candlewax_last_reconciliation_timestamp_seconds",
-        (
-            "Time at which comparisons with the exchange's own candles were last stored, in seconds "
-            "since 1970."
-        ),
+        "Time of the last comparison with an exchange's own candles, in seconds since 1970.",
     ),
     "missing_trades": ("candlewax_missing_trades", "Missing trades in open gaps."),
 }
