@@ -16,6 +16,7 @@ from candlewax.exchanges.binance_rest import (
     DUMP,
     REST,
     TIME_EXPECTED,
+    daily_files_of,
     parse_time,
     read_response,
     to_microseconds,
@@ -249,5 +250,6 @@ BINANCE = Exchange(
     DUMP,
     quotes=QUOTES,
     candles=CANDLES,
+    daily_files=daily_files_of("spot"),
     markets=MARKETS,
 )

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import polars as pl
 
+from candlewax.exchanges.protocol.daily_files import DailyFiles
 from candlewax.exchanges.protocol.dialect import (
     BUY,
     SELL,
@@ -257,3 +258,15 @@ CANDLES = CandleRules(
     cost=2 / 25,
     quote_decimals=8,
 )
+
+
+def daily_files_of(folder: str) -> DailyFiles:
+    """Return the files of a part of Binance, as `spot` or `futures/um`.
+
+    Source: Binance Public Data, README, sections "Trades", "Klines" and "CHECKSUM".
+    """
+    return DailyFiles(
+        "https://data.binance.vision",
+        lambda name, day: f"/data/{folder}/daily/trades/{name}/{name}-trades-{day}.zip",
+        lambda name, day: f"/data/{folder}/daily/klines/{name}/1m/{name}-1m-{day}.zip",
+    )

@@ -37,6 +37,7 @@ from candlewax.exchanges.binance_rest import CANDLES as SPOT_CANDLES
 from candlewax.exchanges.binance_rest import (
     DUMP,
     candles_path_from,
+    daily_files_of,
     latest_path_from,
     read_response,
     trades_path_from,
@@ -162,5 +163,6 @@ BINANCE_USDM = Exchange(
     quotes=QUOTES,
     known_conditions=CONDITIONS,
     candles=CANDLES,
+    daily_files=daily_files_of("futures/um"),
     markets=MARKETS,
 )

@@ -265,6 +265,7 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "NORMALIZED_PARTITIONS": ("4", _parse_partition_count),
     **{f"{exchange.upper()}_URL": ("", _parse_websocket_url) for exchange in EXCHANGES},
     **{f"{exchange.upper()}_REST_URL": ("", _parse_rest_url) for exchange in EXCHANGES},
+    **{f"{exchange.upper()}_FILES_URL": ("", _parse_rest_url) for exchange in EXCHANGES},
 }
 """Default and parser of each setting. An empty text counts as unset; an empty default gives
 None."""

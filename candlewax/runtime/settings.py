@@ -64,19 +64,19 @@ class Settings:
     """Settings of a process.
 
     `feed` is `sample`, `live`, or the paths of frame logs. `exchanges` is None for all exchanges of
-    the instruments file. `urls` and `rest_urls` replace the exchanges' own addresses of websockets
-    and of REST; `keys` are sent to an exchange by REST and never printed; all are by exchange.
+    the instruments file. `urls`, `rest_urls` and `files_urls` replace the exchanges' own addresses
+    of websockets, REST and daily files; `keys` are sent to an exchange by REST and never printed;
+    all are by exchange.
 
     `fresh_seconds` is how long a process without a connection or a commit still counts as ready.
-    `watch_seconds` is the time between two cross-checks, 0 for none beside a dataflow.
-    `reconcile` is true if closed candles are compared with the exchange's own by REST.
-    `linger_seconds` is the time between two polls of a feed or a topic; None for the default of
-    each. `fill` is the length of the span before the start whose trades are requested by REST.
-    `is_placed` is false if `clickhouse` was not set. It is then the database filled last,
-    and a process that fills one takes the default of its kind of data. `is_simulated` is true if
-    the exchanges must be the simulator's; None if both are accepted. `shards` is the number of
-    shards of each exchange with more than one; `own_shards` the indexes of those that this process
-    reads, of exchanges of which it reads some. `cold` is where the archive is; None: no cold tier.
+    `watch_seconds` is the time between two cross-checks, 0 for none beside a dataflow. `reconcile`:
+    candles are compared with the exchange's own. `linger_seconds` is the time between two polls of
+    a feed or a topic; None for the default of each. `fill` is the length of the span before the
+    start whose trades are requested by REST. `is_placed` is false if `clickhouse` was not set and
+    is the database filled last; a process that fills one takes the default of its kind of data.
+    `is_simulated`: the exchanges must be the simulator's; None if both are accepted. `shards` is
+    the number of shards of each exchange with more than one; `own_shards` the indexes of those that
+    this process reads, of exchanges of which it reads some. `cold` is where the archive is, if any.
     `retention` says how long tables keep rows, `log` what is logged and how.
     """
 
@@ -95,6 +95,7 @@ class Settings:
     fill: timedelta | None = None
     urls: Mapping[str, str] = field(default_factory=dict)
     rest_urls: Mapping[str, str] = field(default_factory=dict)
+    files_urls: Mapping[str, str] = field(default_factory=dict)
     is_placed: bool = True
     is_simulated: bool | None = None
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -124,11 +125,8 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
     """
     file_values, errors = _read_dotenv(dotenv)
     variables = {**file_values, **(os.environ if environ is None else environ)}
-    texts = {
-        name.removeprefix(PREFIX): text.strip()
-        for name, text in variables.items()
-        if name.startswith(PREFIX)
-    }
+    named = {name: text.strip() for name, text in variables.items() if name.startswith(PREFIX)}
+    texts = {name.removeprefix(PREFIX): text for name, text in named.items()}
     kafka = {name: text for name, text in texts.items() if name.startswith(KAFKA) and text}
     secrets = {name: text for name, text in texts.items() if name.removesuffix(FILE) in KEYS}
     others = {name for name in texts if name.startswith((KAFKA, TESTS))} | secrets.keys()
@@ -209,7 +207,7 @@ def _build_settings(values: dict[str, Any], properties: dict[str, str]) -> Setti
         values["schema_registry"],
         values["shards"],
     )
-    for kind in ("url", "rest_url"):
+    for kind in ("url", "rest_url", "files_url"):
         urls = {exchange: values[f"{exchange}_{kind}"] for exchange in EXCHANGES}
         values[f"{kind}s"] = {exchange: url for exchange, url in urls.items() if url}
     values["instruments"] = values["instruments"] or _find_instruments()

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from candlewax.exchanges.protocol.daily_files import DailyFiles
 from candlewax.exchanges.protocol.fields import Fields, FrameError, NativeTrade, build_pattern
 from candlewax.exchanges.protocol.markets import MarketListRules
 from candlewax.exchanges.protocol.rest import RestRules
@@ -177,6 +178,7 @@ class Exchange:
     quotes: tuple[str, ...] = ()
     known_conditions: frozenset[str] = frozenset()
     candles: CandleRules | None = None
+    daily_files: DailyFiles | None = None
     markets: MarketListRules | None = None
 
 
