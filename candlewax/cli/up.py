@@ -29,13 +29,15 @@ from candlewax.core.shards import ShardPlan
 from candlewax.feeds.replay.paced import PacedSource, PlaybackClock
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
-from candlewax.pipeline.app import serve_metrics, tune_runtime
+from candlewax.pipeline.app import serve_metrics
 from candlewax.pipeline.builder import Components
 from candlewax.pipeline.data_kind import kind_of, open_for_kind
 from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.sources import frame_source, gap_fill_source
+from candlewax.pipeline.subscriptions import record_subscriptions
 from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.counters import Counters
+from candlewax.runtime.cpu import tune_runtime
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.installation import describe_database, describe_instruments
 from candlewax.runtime.settings import Settings, SettingsError, fill_problems
@@ -135,6 +137,7 @@ class _Up:
         settings, database = open_for_kind(self._settings, self._kind)
         self._settings = settings
         self._stack.callback(database.close)
+        record_subscriptions(self._process, database)
         print(describe_instruments(settings))
         print(f"{describe_database(settings)}{self._database_suffix}.", flush=True)
         store = Store(

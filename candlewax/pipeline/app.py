@@ -1,6 +1,5 @@
 """Start-up of a dataflow process: settings, database, broker, reports and shutdown."""
 
-import gc
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -45,8 +44,10 @@ from candlewax.pipeline.sources import (
     require_gap_fill,
     rest_endpoints,
 )
+from candlewax.pipeline.subscriptions import record_subscriptions
 from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
+from candlewax.runtime.cpu import tune_runtime
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.http_status import serve_status
 from candlewax.runtime.installation import describe_instruments
@@ -122,16 +123,6 @@ def serve_metrics(settings: Settings, components: Components, process: ProcessCo
     )
 
 
-def tune_runtime() -> None:
-    """Tune garbage collection and thread switching for many short-lived objects."""
-    # Reference counting frees frames and messages; to search thousands of them for cycles costs
-    # more than to read them.
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-    # With the default of 5 ms the writer's thread waits that long per step while others compute.
-    sys.setswitchinterval(0.000_5)
-
-
 def _embedded(
     build: Callable[[Components], Dataflow],
     settings: Settings,
@@ -178,6 +169,8 @@ def _embedded(
     if name == "repair":
         components = builder.build_embedded(process, require_gap_fill(repairs), database)
     else:
+        if name != "ingest":
+            record_subscriptions(process, database)
         components = builder.build_embedded(
             process, frame_source(settings, process), database, repairs
         )
@@ -257,6 +250,7 @@ def _build_consumer(
     """Build a dataflow that reads topics and stores data of its database's kind."""
     database = open_tables(settings.clickhouse, settings.database, settings.retention)
     guard = Guard(database, settings.clickhouse, settings.database)
+    record_subscriptions(process, database)
     if name == "silver":
         return builder.build_silver(process, broker, database, guard, _codec(brokers))
     if name == "tables":

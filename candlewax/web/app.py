@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from candlewax.clickhouse.client import BusyError, UnavailableError
 from candlewax.web import problem
 from candlewax.web.api import formats, params
+from candlewax.web.api.consolidated import ConsolidatedApi
 from candlewax.web.api.endpoints import Api
 from candlewax.web.api.openapi import document
 from candlewax.web.binance_api.endpoints import BinanceApi
@@ -65,6 +66,7 @@ def build_app(
     markets = Markets(store, subscribers)
     reader_of_candles = CandleReader(store, subscribers, cache, loader)
     api = Api(store, subscribers, cache, markets, reader_of_candles, about)
+    consolidated = ConsolidatedApi(store, subscribers, markets)
     deliver = Delivery().wrap
     sql = Sql(reader)
     openapi_json = msgspec.json.encode(document(BASE, prefix))
@@ -84,6 +86,7 @@ def build_app(
         Route(f"{BASE}/exchanges", deliver(api.exchanges)),
         Route(f"{BASE}/symbols", deliver(api.symbols)),
         Route(f"{BASE}/ohlcv/{{timeframe}}", deliver(api.candles)),
+        Route(f"{BASE}/consolidated/{{timeframe}}", deliver(consolidated.candles)),
         Route(f"{BASE}/trades", deliver(api.trades)),
         Route(f"{BASE}/gaps", deliver(api.gaps)),
         Route(f"{BASE}/tickers", deliver(api.tickers)),

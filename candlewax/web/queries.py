@@ -57,7 +57,7 @@ class Store:
         self._all = [open_database() for _ in range(connections)]
         for database in self._all:
             self._free.put(database)
-        self._history = History(self.ask)
+        self.history = History(self.ask)
         database = self._all[0]
         self._pulse = None if database.is_embedded else Pulse(database)
 
@@ -126,7 +126,7 @@ class Store:
             )
             return rows.reverse() if last else rows
 
-        rows = self._history.read("candles", read, begin, end, limit, last=last)
+        rows = self.history.read("candles", read, begin, end, limit, last=last)
         return encode.candles(rows)
 
     def newest(self, timeframe: str, markets: Sequence[tuple[str, str]], each: int) -> pl.DataFrame:
@@ -177,7 +177,7 @@ class Store:
             rows = self.ask(sql, {**parameters, "begin": begin, "end": end, "limit": limit})
             return rows.reverse() if last else rows
 
-        return self._history.read("trades", read, begin, end, limit, last=last)
+        return self.history.read("trades", read, begin, end, limit, last=last)
 
     def trades_from(self, market: tuple[str, str], number: int, limit: int) -> pl.DataFrame:
         """Return the first trades (encode.TRADE) whose sequence is `number` or a greater one.
@@ -191,7 +191,7 @@ class Store:
             sql = trades_sql(source, has_number=True)
             return self.ask(sql, {**parameters, "begin": begin, "end": end, "limit": limit})
 
-        return self._history.read("trades", read, begin, END_OF_TIME, limit, last=False)
+        return self.history.read("trades", read, begin, END_OF_TIME, limit, last=False)
 
     def gaps(
         self, exchanges: Sequence[str], begin: datetime, end: datetime, limit: int,

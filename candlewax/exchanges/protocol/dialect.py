@@ -165,6 +165,8 @@ class Exchange:
     `quotes`: known quote assets, where symbols have no separator. `known_conditions`: values of
     `condition` with a known meaning. `dump`: None if the exchange publishes no files. `candles`:
     None if the exchange serves none of its own. `markets`: None if it lists none.
+    `contract_kinds`: kinds of markets, of spot and perpetual, whose quantities are numbers of
+    contracts and not amounts of the base asset, inverse contracts apart: these always are.
     """
 
     id: str
@@ -180,6 +182,7 @@ class Exchange:
     candles: CandleRules | None = None
     daily_files: DailyFiles | None = None
     markets: MarketListRules | None = None
+    contract_kinds: frozenset[str] = frozenset()
 
 
 def order_by_likelihood(

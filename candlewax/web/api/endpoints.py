@@ -11,14 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.web import encode, tickers
 from candlewax.web.api import candle_rows, formats, links, params
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.candle_reader import CandleReader, Wish
 from candlewax.web.markets import Markets
-from candlewax.web.problem import Problem, bad_parameter
+from candlewax.web.problem import bad_parameter
 from candlewax.web.queries import Series, Store
 from candlewax.web.selection import Selection
 from candlewax.web.stream.client import StreamClient
@@ -75,14 +74,7 @@ class Api:
 
     async def candles(self, request: Request) -> Response:
         """Return candles of a market."""
-        timeframe = request.path_params["timeframe"]
-        if timeframe not in TIMEFRAMES:
-            raise Problem(
-                404,
-                "unknown_timeframe",
-                f"takes one of {', '.join(TIMEFRAMES)}; got {timeframe[:100]!r}",
-                "timeframe",
-            )
+        timeframe = params.path_timeframe(request)
         parameters = params.read(params.Candles, request)
         form = formats.choose_form(request, parameters.format)
         limit = _limit_each(request, parameters)
@@ -107,13 +99,13 @@ class Api:
         is_named = len(parameters.symbol) > 1
         if form == "json":
             lines = candle_rows.json_lines(found) if is_named else pages[0].lines()
-            return _respond_json(request, lines, link, symbols)
+            return formats.respond_lines(request, lines, link, symbols)
         write = candle_rows.write if is_named else candle_rows.write_only
         if sum(page.count for page in pages) <= _SHORT:
             body = write(found, form)
         else:
             body = await run_in_threadpool(write, found, form)
-        return formats.respond(request, body, form, _headers(link))
+        return formats.respond(request, body, form, formats.link_headers(link))
 
     async def trades(self, request: Request) -> Response:
         """Return trades of a market."""
@@ -207,9 +199,9 @@ class Api:
         form = formats.choose_form(request, form)
         if form == "json":
             lines = await run_in_threadpool(encode.lines, rows)
-            return _respond_json(request, lines, link, symbols)
+            return formats.respond_lines(request, lines, link, symbols)
         body = await run_in_threadpool(formats.write, rows, form)
-        return formats.respond(request, body, form, _headers(link))
+        return formats.respond(request, body, form, formats.link_headers(link))
 
 
 class _StreamResponse(Response):
@@ -224,18 +216,6 @@ class _StreamResponse(Response):
             await self._stream(scope, receive, send)
         finally:
             self._on_end()
-
-
-def _respond_json(
-    request: Request, lines: list[bytes], link: str | None, symbols: Sequence[str]
-) -> Response:
-    rest = {"next": link, "symbols": symbols} if symbols else {"next": link}
-    body = b'{"data":' + encode.array(lines) + b"," + msgspec.json.encode(rest)[1:]
-    return formats.respond(request, body, "json", _headers(link))
-
-
-def _headers(link: str | None) -> dict[str, str]:
-    return {"Link": f'<{link}>; rel="next"'} if link else {}
 
 
 def _limit_each(request: Request, parameters: params.Candles) -> int:

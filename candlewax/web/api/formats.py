@@ -1,9 +1,10 @@
 """Forms of an answer: JSON, CSV, Parquet or Arrow, and 304 for a body the client has."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import msgspec
 import polars as pl
 from msgspec import UNSET, UnsetType
 from starlette.requests import Request
@@ -114,6 +115,20 @@ def respond(
     if tag in cached_tags or "*" in cached_tags:
         return Response(status_code=304, headers=merged)
     return Response(body, 200, merged, TYPES[form])
+
+
+def respond_lines(
+    request: Request, lines: list[bytes], link: str | None, symbols: Sequence[str] = ()
+) -> Response:
+    """Return rows in JSON, with the link to the next page and the markets' symbols."""
+    rest = {"next": link, "symbols": symbols} if symbols else {"next": link}
+    body = b'{"data":' + encode.array(lines) + b"," + msgspec.json.encode(rest)[1:]
+    return respond(request, body, "json", link_headers(link))
+
+
+def link_headers(link: str | None) -> dict[str, str]:
+    """Return the header that links to the next page."""
+    return {"Link": f'<{link}>; rel="next"'} if link else {}
 
 
 def _if_none_match(request: Request) -> str:

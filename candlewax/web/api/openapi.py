@@ -7,6 +7,7 @@ import msgspec
 
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.web.api import params
+from candlewax.web.api.consolidated import Consolidated
 from candlewax.web.api.formats import TYPES
 from candlewax.web.api.parameter_schemas import described
 from candlewax.web.api.schemas import SCHEMAS
@@ -37,6 +38,9 @@ _TAGS: Final = {
 
 _ROWS: Final[Mapping[str, tuple[str, type[msgspec.Struct], str, str]]] = {
     "ohlcv/{timeframe}": ("getCandles", params.Candles, "Candle", "Candles of markets"),
+    "consolidated/{timeframe}": (
+        "getConsolidated", Consolidated, "ConsolidatedCandle", "Candles over all markets",
+    ),
     "trades": ("getTrades", params.Trades, "Trade", "Trades of a market, each once"),
     "tickers": (
         "getTickers", params.Tickers, "Ticker", "Latest prices and statistics of 24 hours",
@@ -81,7 +85,7 @@ def _rows_operation(
         "data": {"type": "array", "items": _ref(schema)},
         "next": {"type": ["string", "null"], "description": "address of the next page"},
     }
-    if schema in {"Candle", "Trade"}:
+    if schema in {"Candle", "ConsolidatedCandle", "Trade"}:
         symbols = {"type": "array", "items": {"type": "string"}}
         properties["symbols"] = {**symbols, "description": "unified symbols of the markets"}
     body_schema = {"type": "object", "properties": properties, "required": list(properties)}

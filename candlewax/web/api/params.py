@@ -12,10 +12,11 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 
+from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.exchanges import EXCHANGES
 from candlewax.runtime.times import parse_time_of_any_unit
 from candlewax.web.api.parameter_schemas import expectation, fields
-from candlewax.web.problem import bad_parameter
+from candlewax.web.problem import Problem, bad_parameter
 
 MOST_ROWS: Final = 10_000
 """Rows of one answer."""
@@ -192,6 +193,15 @@ class Stream(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
 
 class Nothing(Struct, forbid_unknown_fields=True, frozen=True):
     """No parameters."""
+
+
+def path_timeframe(request: Request) -> str:
+    """Return the timeframe in the address of a request. Raises Problem."""
+    timeframe = str(request.path_params["timeframe"])
+    if timeframe not in TIMEFRAMES:
+        text = f"takes one of {', '.join(TIMEFRAMES)}; got {timeframe[:100]!r}"
+        raise Problem(404, "unknown_timeframe", text, "timeframe")
+    return timeframe
 
 
 T = TypeVar("T", bound=Struct)
