@@ -1,0 +1,228 @@
+"""Consolidated candles, as SQL makes them of stored candles."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from candlewax.clickhouse.client import Database
+from candlewax.exchanges import EXCHANGES
+from tests.support import oracle
+from tests.support.candles import DAY
+from tests.support.consolidated_oracle import Market, consolidate
+from tests.support.examples import examples
+from tests.support.oracle import LENGTHS, Fill
+from tests.support.verified_tables import moment, store_candles
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+NOON = DAY + 12 * 60 * MINUTE
+
+FIELDS = (
+    "open", "high", "low", "close", "volume", "quote_volume", "vwap", "trade_count", "buy_volume",
+    "closed", "status", "trusted", "missing", "venues", "absent", "high_close", "low_close",
+    "spread", "spread_bps",
+)  # fmt: skip
+PART = ("exchange", "symbol", "state", "close", "volume", "trade_count", "missing", "share")
+
+
+def store(tables: Database, fills: Sequence[Fill], subscribed: Sequence[Market] = ()) -> None:
+    """Store the candles of trades, and markets that are subscribed since 1970."""
+    for table in ("ohlcv", "subscriptions"):
+        tables.client.command(f"TRUNCATE TABLE {table}")
+    certificates = oracle.certificates(fills)
+    candles = oracle.candles(fills, oracle.watermarks(fills))
+    store_candles(
+        tables.client, {key: {**one, **certificates[key]} for key, one in candles.items()}
+    )
+    if subscribed:
+        rows = [[*market, datetime(1970, 1, 2, tzinfo=UTC), True] for market in subscribed]
+        names = ["exchange", "symbol", "at", "subscribed"]
+        tables.client.insert("subscriptions", rows, column_names=names)
+
+
+def read(
+    tables: Database, timeframe: str = "1m", kind: str = "spot", quotes: Sequence[str] = ("USD",),
+    begin: int = DAY, end: int = DAY + 86_400 * SECOND,
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Read the consolidated candles of BTC."""
+    rows = tables.query(
+        "SELECT * FROM consolidated(timeframe = {t:String}, base = 'BTC', "
+        "quotes = {q:Array(String)}, kind = {k:String}, begin = {b:DateTime('UTC')}, "
+        "end = {e:DateTime('UTC')}) ORDER BY window_start",
+        {"t": timeframe, "q": list(quotes), "k": kind, "b": moment(begin), "e": moment(end)},
+    )
+    assert (rows["window_end"] - rows["window_start"]).unique().to_list() in (
+        [], [LENGTHS[timeframe]]
+    )  # fmt: skip
+    return [
+        {
+            **{name: row[name] for name in ("window_start", *FIELDS)},
+            **{name: row[name].timestamp() * SECOND for name in ("open_time", "close_time")},
+            **{
+                f"{one}_market": (row[f"{one}_exchange"], row[f"{one}_symbol"])
+                for one in ("high_close", "low_close")
+            },
+            "parts": [{name: part[name] for name in PART} for part in row["parts"]],
+        }
+        for row in rows.iter_rows(named=True)
+    ]
+
+
+def states(tables: Database, **options: Any) -> dict[int, dict[str, str]]:
+    """What is known of each exchange, by minute of the day."""
+    return {
+        (row["window_start"] * SECOND - DAY) // MINUTE: {
+            part["exchange"]: part["state"] for part in row["parts"]
+        }
+        for row in read(tables, **options)
+    }
+
+
+def fill(exchange: str, number: int, minute: int, symbol: str = "BTC/USD") -> Fill:
+    """A trade in the middle of a minute after noon."""
+    return Fill(
+        exchange, symbol, str(number), number, NOON + minute * MINUTE + 30 * SECOND,
+        number % 2 == 0, Decimal(100 + number), Decimal(number),
+    )  # fmt: skip
+
+
+STEP = st.tuples(
+    st.integers(1, 150 * SECOND),
+    st.sampled_from([1, 1, 1, 2]),
+    st.integers(1, 50).map(lambda n: Decimal(n).scaleb(-1)),
+    st.integers(1, 10**13).map(lambda n: Decimal(n).scaleb(-12)),
+)
+"""Time and numbers between two trades, price and quantity of the later one."""
+
+MARKETS = [("x", "BTC/USD"), ("y", "BTC/USD"), ("y", "BTC/USDC"), ("z", "BTC/USD:USD")]
+
+
+def trades(market: Market, first: int, steps: Sequence[Any]) -> list[Fill]:
+    """Trades of a market that follow each other."""
+    fills, time, number = [], NOON, first
+    for later, numbers, price, quantity in steps:
+        time, number = time + later, number + numbers if number else 0
+        name = f"{number or time}"
+        bought = later % 2 == 0
+        fills.append(Fill(*market, name, number, time, bought, price, quantity))
+    return fills
+
+
+@examples(12)
+@given(
+    st.tuples(*(st.lists(STEP, max_size=8) for _ in MARKETS)),
+    st.tuples(*(st.sampled_from([0, 1, 7]) for _ in MARKETS)),
+    st.lists(st.sampled_from(MARKETS), unique=True),
+    st.sampled_from(["1m", "5m"]),
+    st.sampled_from([["USD"], ["USDC"], ["USD", "USDC"]]),
+)
+def test_candles_are_those_that_the_trades_of_all_markets_make(
+    tables: Database,
+    steps: tuple[list[Any], ...],
+    firsts: tuple[int, ...],
+    subscribed: list[Market],
+    timeframe: str,
+    quotes: list[str],
+) -> None:
+    """Exactly, with the state of each part; of trades that nobody numbers as well."""
+    each = zip(MARKETS, firsts, steps, strict=True)
+    fills = [one for market, first, own in each for one in trades(market, first, own)]
+    store(tables, fills, subscribed)
+    for kind in ("spot", "perpetual"):
+        end = ":USD" if kind == "perpetual" else ""
+        symbols = [f"BTC/{quote}{end}" for quote in quotes if not end or quote == "USD"]
+        expected = consolidate(fills, timeframe, symbols, subscribed)
+        assert read(tables, timeframe, kind, quotes) == expected
+
+
+def test_part_without_candle_is_trusted_only_with_proof(tables: Database) -> None:
+    """Numbers that follow each other prove that there was no trade; nothing else does."""
+    x = [fill("x", minute + 1, minute) for minute in range(8)]
+    y = [fill("y", 1, 0), fill("y", 2, 2), fill("y", 4, 4), fill("y", 5, 5), fill("y", 6, 6)]
+    store(tables, [*x, *y])
+    assert [found["y"] for found in list(states(tables).values())[:7]] == [
+        "complete", "empty", "gaps", "absent", "gaps", "complete", "forming",
+    ]  # fmt: skip
+    assert [row["trusted"] for row in read(tables)] == [
+        True, True, False, False, False, True, False, False,
+    ]  # fmt: skip
+
+
+def test_subscribed_market_without_candle_is_absent(tables: Database) -> None:
+    """After its last candle, and if it never had one; otherwise it takes no part."""
+    x = [fill("x", minute + 1, minute) for minute in range(5)]
+    y = [fill("y", 1, 0), fill("y", 2, 1), fill("y", 3, 2)]
+    store(tables, [*x, *y])
+    assert states(tables)[723] == {"x": "complete"}
+    store(tables, [*x, *y], [("y", "BTC/USD"), ("w", "BTC/USD"), ("v", "BTC/USDT")])
+    found = states(tables)
+    assert found[720] == {"w": "absent", "x": "complete", "y": "complete"}
+    assert found[723] == {"w": "absent", "x": "complete", "y": "absent"}
+    rows = [["w", "BTC/USD", moment(NOON + 90 * SECOND), False]]
+    names = ["exchange", "symbol", "at", "subscribed"]
+    tables.client.insert("subscriptions", rows, column_names=names)
+    assert [("w" in found) for found in states(tables).values()] == [
+        True, True, False, False, False,
+    ]  # fmt: skip
+
+
+def test_market_takes_part_between_candles_that_are_at_most_a_day_apart(tables: Database) -> None:
+    """Of day candles sixty days."""
+    day = 86_400 * SECOND
+    later = [fill("y", 2, 24 * 60), fill("z", 2, 24 * 60 + 1)]
+    x = [fill("x", 1 + minute, minute) for minute in range(4)]
+    store(tables, [*x, fill("y", 1, 0), fill("z", 1, 0), *later])
+    assert states(tables)[721] == {"x": "complete", "y": "empty"}
+    far: dict[str, Any] = {"begin": DAY, "end": DAY + 100 * day}
+    days = [fill("x", number, number * 24 * 60) for number in (0, 1, 2, 61)]
+    store(tables, [*days, fill("y", 1, 0), fill("y", 2, 60 * 24 * 60),
+                   fill("z", 1, 0), fill("z", 2, 61 * 24 * 60)])  # fmt: skip
+    assert [part["exchange"] for part in read(tables, "1d", **far)[1]["parts"]] == ["x", "y"]
+
+
+def test_span_of_the_query_changes_no_candle(tables: Database) -> None:
+    """What proves an empty window may lie outside."""
+    fills = [fill("x", minute + 1, minute) for minute in range(9)]
+    fills += [fill("y", 1, 0), fill("y", 2, 8)]
+    store(tables, fills)
+    whole = read(tables)
+    for first in range(9):
+        part = read(tables, begin=NOON + first * MINUTE, end=NOON + (first + 2) * MINUTE)
+        assert part == whole[first : first + 2]
+
+
+def test_spot_derivatives_and_contracts_are_never_mixed(tables: Database) -> None:
+    """Nor are inverse contracts, futures that expire, and quote assets that nobody asked for."""
+    symbols = ["BTC/USD", "BTC/USDT", "BTC/USD:USD", "BTC/USD:BTC", "BTC/USD:USD-261225", "ETH/USD"]
+    exchanges = ("x", "okx")
+    store(tables, [fill(one, 1, 0, symbol) for one in exchanges for symbol in symbols])
+
+    def chosen(kind: str, *quotes: str) -> set[Market]:
+        rows = read(tables, kind=kind, quotes=quotes)
+        return {(part["exchange"], part["symbol"]) for row in rows for part in row["parts"]}
+
+    assert chosen("spot", "USD") == {("x", "BTC/USD"), ("okx", "BTC/USD")}
+    assert chosen("spot", "USD", "USDT") == {
+        (one, f"BTC/{quote}") for one in exchanges for quote in ("USD", "USDT")
+    }
+    # OKX counts contracts of perpetuals.
+    assert chosen("perpetual", "USD") == {("x", "BTC/USD:USD")}
+    assert chosen("future", "USD") == set()
+    store(tables, [fill("x", 1, 0, "BTC/USD:USD")], [("okx", "BTC/USD:USD")])
+    assert chosen("perpetual", "USD") == {("x", "BTC/USD:USD")}
+
+
+def test_exchanges_that_count_contracts_are_excluded(tables: Database) -> None:
+    rows = tables.query("SELECT exchange, kind FROM consolidated_excluded").rows()
+    declared = {(one.id, kind) for one in EXCHANGES.values() for kind in one.contract_kinds}
+    assert {row for row in rows if row[0] in EXCHANGES} == declared
+
+
+def test_unknown_timeframe_is_an_error(tables: Database) -> None:
+    with pytest.raises(Exception, match="2m"):
+        read(tables, "2m")
