@@ -129,6 +129,34 @@ def test_second_venue_is_drawn_over_the_same_candles(page: MarketPage) -> None:
     expect(page.at("#compare")).to_have_value("")
 
 
+def test_all_venues_are_drawn_with_their_spread(page: MarketPage) -> None:
+    """In its own quote asset the market is alone; in all dollars the other venue is 100 more."""
+    page.load()
+    expect(page.at("#venues option")).to_have_text(
+        ["Venues…", "Venues in USDT", "Venues in USD, USDT, USDC"]
+    )
+    page.at("#venues").select_option("dollars")
+    page.until("() => candlewax.consolidated()?.bars.some((point) => 'close' in point)")
+    drawn = page.page.evaluate("candlewax.consolidated()")
+    kraken = {number: float(candle_of("BTC/USD", number)["close"]) for number in range(COUNT)}
+    binance = {number: float(candle_of("BTC/USDT", number)["close"]) for number in range(COUNT)}
+    assert values(drawn["venues"]["Kraken BTC/USD"]) == kraken
+    assert values(drawn["venues"]["Binance BTC/USDT"]) == binance
+    assert values(drawn["spread"]) == dict.fromkeys(range(COUNT), 100)
+    bars = [{**point, "value": point["high"]} for point in drawn["bars"]]
+    assert values(bars) == kraken
+    # 100 of 70,040, and half of the volume each.
+    expect(page.at("#legend")).to_contain_text("Spread100.00 (14.28 bp)")
+    expect(page.at("#legend")).to_contain_text("Kraken BTC/USD70,140.00 50.0%")
+    page.at("#venues").select_option("own")
+    page.until("() => Object.keys(candlewax.consolidated().venues).length === 1")
+    assert values(page.page.evaluate("candlewax.consolidated().spread")) == {}
+    page.load()
+    expect(page.at("#venues")).to_have_value("own")
+    page.at("#venues").select_option("")
+    assert page.page.evaluate("candlewax.consolidated()") is None
+
+
 def test_late_answer_of_a_comparison_that_ended_is_not_drawn(page: MarketPage) -> None:
     """Nor do its failures reach the page."""
     held: list[Route] = []

@@ -58,6 +58,9 @@ export async function firstOpen(series, from) {
   return data[0]?.open ?? null;
 }
 
+// Returns candles over all markets of an asset.
+export const consolidated = (timeframe, query, signal) => get(`${BASE}/consolidated/${timeframe}?${new URLSearchParams(query)}`, signal);
+
 export async function read(part, series, next, signal) {
   if (part === "candles" && series.at) return readPast(series, signal);
   if (part === "later") {

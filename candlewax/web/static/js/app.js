@@ -79,7 +79,7 @@ const toolbar = new Toolbar({
 });
 
 const help = byId("help");
-const toggleTheme = theme(byId("theme"), () => { chart.paint(); view.comparison.paint(); });
+const toggleTheme = theme(byId("theme"), () => { chart.paint(); view.comparison.paint(); view.consolidated.paint(); });
 byId("keys").addEventListener("click", () => help.showModal());
 byId("now").addEventListener("click", now);
 byId("favourite").addEventListener("click", toggleFavourite);
@@ -129,6 +129,10 @@ window.candlewax = {
   drawn: () => chart.drawn(),
   overlay: (name) => chart.overlays.series.get(name)?.data() ?? null,
   range: () => chart.chart.timeScale().getVisibleLogicalRange(),
+  consolidated: () => {
+    const { bars, spread, lines } = view.consolidated;
+    return bars && { bars: bars.data(), spread: spread.data(), venues: Object.fromEntries([...lines].map(([name, line]) => [name, line.data()])) };
+  },
   compared: () => view.comparison.line?.data() ?? null,
 };
 

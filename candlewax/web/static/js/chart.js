@@ -67,7 +67,7 @@ export class Chart {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
     this.colours = Object.fromEntries(
-      ["up", "down", "up-soft", "down-soft", "complete", "gaps", "partial", "unverified", "forming", "ground", "vwap", "ma-20", "ma-50", "buyers", "compared"]
+      ["up", "down", "up-soft", "down-soft", "complete", "gaps", "partial", "unverified", "forming", "ground", "vwap", "ma-20", "ma-50", "buyers", "compared", "consolidated", "spread", "venue-1", "venue-2", "venue-3", "venue-4", "venue-5"]
         .map((name) => [name, colour(name)]),
     );
     const line = { color: colour("grid") };

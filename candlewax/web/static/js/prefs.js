@@ -2,7 +2,7 @@
 
 const STORAGE_KEY = "candlewax-choices";
 
-const DEFAULTS = { isLocal: false, isLog: false, overlays: [], favourites: [] };
+const DEFAULTS = { isLocal: false, isLog: false, venues: "", overlays: [], favourites: [] };
 
 function stored() {
   try {

@@ -1,5 +1,6 @@
 // Toolbar over the chart: what it shows, from where on, and saving it.
 
+import { choicesOf } from "./consolidated.js";
 import { EXCHANGES } from "./format.js";
 import { OVERLAYS } from "./overlays.js";
 import { choosePrefs, prefs } from "./prefs.js";
@@ -36,6 +37,7 @@ export class Toolbar {
       const [exchange, symbol] = byId("compare").value.split(" ");
       on.compare(symbol ? { exchange, symbol } : null);
     });
+    byId("venues").addEventListener("change", () => this.choose({ venues: byId("venues").value }));
     this.draw();
   }
 
@@ -87,5 +89,15 @@ export class Toolbar {
     byId("compare").value = chosen;
     if (byId("compare").selectedIndex < 0) byId("compare").value = "";
     byId("compare").disabled = !same.length;
+    this.offerVenues(market);
+  }
+
+  // Offers the consolidated candles of the market's asset: in its own quote asset, or in all dollars.
+  offerVenues({ symbol }) {
+    const choices = Object.entries(choicesOf(symbol));
+    const options = choices.map(([name, quotes]) => new Option(`Venues in ${quotes.join(", ")}`, name));
+    byId("venues").replaceChildren(new Option("Venues…", ""), ...options);
+    byId("venues").value = choices.some(([name]) => name === prefs.venues) ? prefs.venues : "";
+    byId("venues").disabled = !choices.length;
   }
 }

@@ -4,6 +4,7 @@
 import { Chart } from "./chart.js";
 import { showCheck } from "./check.js";
 import { Comparison } from "./compare.js";
+import { Consolidated } from "./consolidated.js";
 import { DayOpen } from "./day.js";
 import { Feeds } from "./feeds.js";
 import { EXCHANGES, grouped } from "./format.js";
@@ -12,6 +13,7 @@ import { nameSeries, showPrice } from "./header.js";
 import { legend } from "./legend.js";
 import { Markets } from "./markets.js";
 import { condition } from "./message.js";
+import { prefs } from "./prefs.js";
 import { Quotes } from "./quotes.js";
 import { Tape } from "./tape.js";
 
@@ -36,6 +38,7 @@ export class View {
       onFollow: (follows) => this.showNow(follows),
     });
     this.comparison = new Comparison(api, this.chart, () => this.showLegend());
+    this.consolidated = new Consolidated(api, this.chart, () => this.showLegend());
     this.tape = new Tape(byId("tape-rows"));
     this.feeds = new Feeds(byId("feed-rows"));
     this.gaps = new Gaps(byId("gap-rows"), byId("gaps-sum"), (time) => this.chart.look(time));
@@ -54,6 +57,7 @@ export class View {
     if (oldSeries) this.showQuote(oldSeries);
     const isSame = oldSeries?.exchange === series.exchange && oldSeries?.symbol === series.symbol;
     this.compare(isSame ? this.comparison.series : null);
+    this.consolidated.choose(series, prefs.venues);
   }
 
   // Compares with a market, or with none.
@@ -107,6 +111,9 @@ export class View {
   redraw() {
     this.chart.applyChoices();
     this.comparison.paint();
+    this.consolidated.choose(this.series, prefs.venues);
+    this.consolidated.follow({ isPast: this.isPast });
+    this.consolidated.paint();
     this.tape.redraw();
     this.gaps.redraw();
     if (this.feeds.health) this.health(this.feeds.health);
@@ -123,6 +130,7 @@ export class View {
     byId("empty").hidden = !text;
     if (!this.series) return;
     this.showNow(this.chart.follows());
+    this.consolidated.follow({ isPast: this.isPast });
     this.showLegend();
     this.showQuote(this.series);
     this.describe(last);
@@ -140,7 +148,7 @@ export class View {
     const compared = this.comparison.value(candle);
     legend(byId("legend"), candle, this.chart.places, {
       isDaily: this.series.timeframe === "1d",
-      lines: compared ? [...lines, compared] : lines,
+      lines: [...lines, ...(compared ? [compared] : []), ...this.consolidated.values(candle)],
     });
   }
 
