@@ -53,7 +53,7 @@ SELECT
     traded.buy_quote_volume AS buy_quote_volume,
     traded.open_time AS open_time,
     traded.close_time AS close_time,
-    NOT has(states, 'forming') AS closed,
+    toBool(NOT has(states, 'forming')) AS closed,
     multiIf(
         has(states, 'forming'), 'forming',
         has(states, 'unverified'), 'unverified',
@@ -61,7 +61,7 @@ SELECT
         has(states, 'partial') OR has(states, 'absent'), 'partial',
         'complete'
     ) AS status,
-    status = 'complete' AS trusted,
+    toBool(status = 'complete') AS trusted,
     traded.missing AS missing,
     traded.repaired AS repaired,
     traded.venues AS venues,

@@ -14,7 +14,8 @@ def process(
     *symbols: str, exchange: str = "kraken", own_shard: int | None = None
 ) -> ProcessContext:
     """A process that asks an exchange for markets, or for those of one shard of two."""
-    listed = {symbol: Instrument(symbol, *symbol.split("/")) for symbol in symbols}
+    pairs = {symbol: symbol.split("/") for symbol in symbols}
+    listed = {symbol: Instrument(symbol, base, quote) for symbol, (base, quote) in pairs.items()}
     instruments = Instruments({exchange: listed}, {exchange: symbols})
     plan = (
         ShardPlan()

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from candlewax.exchanges.kraken import ALIASES
+from candlewax.exchanges.kraken_markets import ALIASES
 from candlewax.web import consolidated, encode
 from candlewax.web.api import formats, links, params
 from candlewax.web.candle_reader import Wish
