@@ -20,6 +20,19 @@ PICTURE: Final = re.compile(r"[─▶│└├]|^[\w ]+$")
 """Lines of a picture, or words beside each other."""
 
 NO_COMMANDS: Final = {
+    **dict.fromkeys(
+        (
+            "class TestConformance",
+            "    declared = Declared(",
+            '        "coinbase"',
+            "        frames=",
+            "        trades=",
+            "        ...",
+            "    )",
+            "TRADE = {",
+        ),
+        "parts of a module",
+    ),
     "manifests/": "files of an archive",
     "warehouse/": "a folder of an archive",
     **dict.fromkeys(
