@@ -119,8 +119,10 @@ def _reading(
     connection = frame.connection
     if connection.startswith(FROM_DUMP):
         return _dump_piece(exchange, frame)
-    content = parse(frame.text)
     asked = connection.startswith(FROM_REST)
+    if frame.text in exchange.control_texts and not asked:
+        return None
+    content = parse(frame.text)
     if isinstance(content, dict) and EVENT in content:
         if not asked:
             _note_event(exchange, row, content, instruments, decoded)

@@ -159,6 +159,8 @@ def _read_websocket(
 ) -> tuple[Tables, pl.DataFrame, Events]:
     """Read frames of websockets."""
     tables, unmatched = _extract_layouts(exchange, frames)
+    if exchange.control_texts:
+        unmatched = unmatched.filter(~pl.col("frame").is_in(exchange.control_texts))
     others, faults, events = _read_one_by_one(unmatched, lambda _, content: exchange.read(content))
     return tables + others, faults, events
 
