@@ -30,8 +30,6 @@ from candlewax.simulator.market.market import Market, Trade
 _CHANNEL: Final = "trades-all"
 _CONNECTION: Final = "a4d3ae55"
 _NEVER: Final = 2**63
-_IDLE_S: Final = 30
-"""Seconds without data after which OKX closes a connection."""
 
 _NOTICE: Final = (
     '{"event":"notice","code":"64008","msg":"The connection will soon be closed for a service '
@@ -113,7 +111,7 @@ class OkxSession(Client):
     async def _close_when_idle(self) -> None:
         while True:
             self._is_busy = False
-            await asyncio.sleep(_IDLE_S)
+            await asyncio.sleep(self.venue.limits.idle)
             if not self._is_busy:
                 # In the background: the connection's handler, which owns this task, ends with it.
                 self.venue.run_in_background(self.close(4004, "No data received in 30s."))
