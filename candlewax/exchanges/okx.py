@@ -20,7 +20,7 @@ from candlewax.exchanges.okx_rest import (
     build_interpreter,
     read_response,
 )
-from candlewax.exchanges.protocol.dialect import Dialect, Exchange, FrameTemplate, Reading
+from candlewax.exchanges.protocol.dialect import Dialect, Exchange, FrameTemplate, Reading, TradeIds
 from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, bad_shape, try_read
 from candlewax.exchanges.protocol.websocket import (
     HEARTBEAT,
@@ -46,7 +46,9 @@ UPDATE = {**TRADE, "count": Field(TEXT, optional=True), "seqId": Field(INTEGER, 
 
 ALL_TRADES = Dialect(TRADE, COLUMNS, build_interpreter("instId"), MAPPED, SPELLINGS)
 # One update may stand for several numbers, so that numbers without an update are no gap.
-UPDATES = Dialect(UPDATE, COLUMNS, build_interpreter("instId"), MAPPED, SPELLINGS, numbered=False)
+UPDATES = Dialect(
+    UPDATE, COLUMNS, build_interpreter("instId"), MAPPED, SPELLINGS, trade_ids=TradeIds.UNIQUE
+)
 
 _START = '{"instId":<instId>,"tradeId":<tradeId>,"px":<px>,"sz":<sz>,"side":<side>,'
 

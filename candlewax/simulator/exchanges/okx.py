@@ -7,12 +7,15 @@ Trades history", "GET / Candlesticks history".
 import asyncio
 import json
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
 
 from candlewax.simulator.exchanges.client import Client
+from candlewax.simulator.exchanges.market_lists import price as list_price
+from candlewax.simulator.exchanges.market_lists import tick, volume
 from candlewax.simulator.exchanges.rest_request import (
     Answer,
     RestRequest,
@@ -162,9 +165,35 @@ class OkxSession(Client):
         self.send(_write({**number, "event": event, **fields, "connId": _CONNECTION}))
 
 
+def _list_markets(request: RestRequest) -> Answer:
+    """Answer a request for instruments or tickers of spot or of swaps."""
+    is_swap = request.query.get("instType") == "SWAP"
+    rows = [
+        {
+            "instId": name,
+            "ctVal": "0.01" if is_swap else "",
+            "ctValCcy": market.base if is_swap else "",
+            "tickSz": tick(market),
+            "state": "live",
+            "last": f"{list_price(market):f}",
+            "volCcy24h": f"{_day_volume(market, is_swap=is_swap):f}",
+        }
+        for name, market in request.venue.markets.items()
+        if name.endswith("-SWAP") == is_swap and request.venue.is_known(name)
+    ]
+    return Answer(_write({"code": "0", "msg": "", "data": rows}))
+
+
+def _day_volume(market: Market, *, is_swap: bool) -> Decimal:
+    """Return the volume of 24 hours: of swaps in the base, of spot in the quote."""
+    return volume(market) * (Decimal("0.01") if is_swap else list_price(market))
+
+
 def reply_okx(request: RestRequest) -> Answer:
-    """Answer a request for older trades, newest first."""
+    """Answer a request for older trades, newest first, or for the list of markets."""
     query = request.query
+    if request.path in ("api/v5/public/instruments", "api/v5/market/tickers"):
+        return _list_markets(request)
     if request.path != "api/v5/market/history-trades":
         raise refuse('{"msg":"Not Found","code":"404"}', HTTPStatus.NOT_FOUND)
     native_symbol = query.get("instId", "")

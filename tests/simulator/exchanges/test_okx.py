@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from candlewax.exchanges.okx import OKX
+from candlewax.exchanges.okx_markets import MARKETS
+from candlewax.exchanges.protocol.markets import ListedMarket
 from candlewax.exchanges.protocol.rest import Cursor
 from candlewax.simulator.plan import ExchangeLimits, FaultRates, Plan
 from candlewax.simulator.server import Simulator
@@ -104,6 +106,23 @@ def test_rest_shows_the_trades_before_an_id() -> None:
             assert (trade["side"] == 1) == bought
 
     asyncio.run(page())
+
+
+def test_markets_are_listed_with_the_size_of_contracts() -> None:
+    replies, _ = ask_all(
+        *(f"/okx{path}" for path in MARKETS.paths), plan=Plan(rate=50_000, trades=10)
+    )
+    spot, swap = MARKETS.parse([reply.json for reply in replies])
+    assert isinstance(spot, ListedMarket)
+    assert isinstance(swap, ListedMarket)
+    assert (spot.symbol, spot.contract_size, spot.tick) == ("BTC/USDT", None, "0.1")
+    assert (swap.symbol, swap.contract_size, swap.contract_unit) == (
+        "BTC/USDT:USDT",
+        "0.01",
+        "BTC",
+    )
+    assert spot.turnover
+    assert swap.turnover
 
 
 def test_rest_refusals_are_read() -> None:
