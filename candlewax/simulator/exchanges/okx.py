@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
 
-from candlewax.simulator.exchanges.client import Client
+from candlewax.simulator.exchanges.client import Client, now_us
 from candlewax.simulator.exchanges.market_lists import price as list_price
 from candlewax.simulator.exchanges.market_lists import tick, volume
+from candlewax.simulator.exchanges.rest_candles import amount_writers, market_candles
 from candlewax.simulator.exchanges.rest_request import (
     Answer,
     RestRequest,
@@ -28,12 +29,13 @@ from candlewax.simulator.exchanges.rest_request import (
 from candlewax.simulator.exchanges.venue import Venue
 from candlewax.simulator.frames.channels import Bundle, Feed
 from candlewax.simulator.frames.trades import price, quantity
-from candlewax.simulator.market.market import Market, Trade
+from candlewax.simulator.market.market import MINUTE_US, Market, Trade
 
 _CHANNEL: Final = "trades-all"
 _CONNECTION: Final = "a4d3ae55"
+_MOST_CANDLES: Final = 100
 _NEVER: Final = 2**63
-
+_INVALID: Final = '{"code":"51000","data":[],"msg":"Parameter error"}'
 _NOTICE: Final = (
     '{"event":"notice","code":"64008","msg":"The connection will soon be closed for a service '
     f'upgrade. Please reconnect.","connId":"{_CONNECTION}"}}'
@@ -165,6 +167,33 @@ class OkxSession(Client):
         self.send(_write({**number, "event": event, **fields, "connId": _CONNECTION}))
 
 
+def _reply_candles(request: RestRequest, native_symbol: str) -> Answer:
+    """Answer a request for the candles before a time and after another, newest first."""
+    query = request.query
+    invalid = refuse(_INVALID, HTTPStatus.OK)
+    if query.get("bar", "1m") != "1m":
+        raise invalid
+    limit = parse_limit(query, "limit", _MOST_CANDLES, 100, invalid)
+    after, before = (parse_number(query, name, invalid) for name in ("after", "before"))
+    candles = [
+        candle
+        for candle in market_candles(request, native_symbol)
+        if (before or 0) * 1000 < candle.start_us < (after or _NEVER) * 1000
+    ]
+    price_of, lots = amount_writers(request.venue.markets[native_symbol])
+    now_minute_us = now_us() // MINUTE_US * MINUTE_US
+    rows = [
+        [
+            str(candle.start_us // 1000),
+            *map(price_of, (candle.open, candle.high, candle.low, candle.close)),
+            *(lots(candle.lots) for _ in range(3)),
+            str(int(candle.start_us < now_minute_us)),
+        ]
+        for candle in reversed(candles[-limit:])
+    ]
+    return Answer(_write({"code": "0", "msg": "", "data": rows}))
+
+
 def _list_markets(request: RestRequest) -> Answer:
     """Answer a request for instruments or tickers of spot or of swaps."""
     is_swap = request.query.get("instType") == "SWAP"
@@ -190,17 +219,19 @@ def _day_volume(market: Market, *, is_swap: bool) -> Decimal:
 
 
 def reply_okx(request: RestRequest) -> Answer:
-    """Answer a request for older trades, newest first, or for the list of markets."""
+    """Answer a request for older trades, newest first, for candles or for markets."""
     query = request.query
     if request.path in ("api/v5/public/instruments", "api/v5/market/tickers"):
         return _list_markets(request)
-    if request.path != "api/v5/market/history-trades":
+    if request.path not in ("api/v5/market/history-trades", "api/v5/market/history-candles"):
         raise refuse('{"msg":"Not Found","code":"404"}', HTTPStatus.NOT_FOUND)
     native_symbol = query.get("instId", "")
     if not request.venue.is_known(native_symbol):
         text = "Instrument ID, Instrument ID code, or Spread ID doesn't exist."
         raise refuse(f'{{"code":"51001","data":[],"msg":"{text}"}}', HTTPStatus.OK)
-    invalid = refuse('{"code":"51000","data":[],"msg":"Parameter error"}', HTTPStatus.OK)
+    if request.path.endswith("candles"):
+        return _reply_candles(request, native_symbol)
+    invalid = refuse(_INVALID, HTTPStatus.OK)
     limit = parse_limit(query, "limit", 100, 100, invalid)
     after = parse_number(query, "after", invalid)
     shown = request.trades(native_symbol)
