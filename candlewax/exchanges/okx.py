@@ -176,5 +176,6 @@ OKX = Exchange(
     DUMP,
     candles=CANDLES,
     markets=MARKETS,
+    contract_kinds=frozenset({"perpetual"}),
     control_texts=frozenset({PONG}),
 )

@@ -9,7 +9,6 @@ import pytest
 
 from candlewax.exchanges.okx import OKX
 from candlewax.exchanges.okx_markets import MARKETS
-from candlewax.exchanges.okx_rest import CANDLES
 from candlewax.exchanges.protocol.markets import ListedMarket
 from candlewax.exchanges.protocol.rest import Cursor
 from candlewax.simulator.plan import ExchangeLimits, FaultRates, Plan
@@ -124,30 +123,6 @@ def test_markets_are_listed_with_the_size_of_contracts() -> None:
     )
     assert spot.turnover
     assert swap.turnover
-
-
-def test_candles_are_those_of_the_trades() -> None:
-    """As the product asks for them; a minute that is not final is left out."""
-
-    async def candles() -> None:
-        async with Simulator(PLAYED) as simulator:
-            await simulator.ended()
-            played = [
-                entry.trade for entry in simulator.journal
-                if entry.trade.market.native_symbol == "BTC-USDT-SWAP"
-            ]  # fmt: skip
-            first_s = played[0].time_us // 60_000_000 * 60
-            path = CANDLES.path("BTC-USDT-SWAP", first_s, first_s + 120)
-            content = (await ask(simulator, f"/okx{path}")).json
-            minute = [t for t in played if t.time_us // 60_000_000 * 60 == first_s]
-            row = content["data"][-1]
-            assert row[0] == str(first_s * 1000)
-            assert Decimal(row[5]) == sum(Decimal(t.quantity).scaleb(-2) for t in minute)
-            assert Decimal(row[1]) == Decimal(minute[0].price).scaleb(-1)
-            final = [row for row in content["data"] if row[-1] == "1"]
-            assert len(CANDLES.parse(content)) == len(final)
-
-    asyncio.run(candles())
 
 
 def test_rest_refusals_are_read() -> None:
