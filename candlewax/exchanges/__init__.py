@@ -2,13 +2,14 @@
 
 from candlewax.exchanges.binance import BINANCE
 from candlewax.exchanges.binance_usdm import BINANCE_USDM
+from candlewax.exchanges.bitstamp import BITSTAMP
 from candlewax.exchanges.coinbase import COINBASE
 from candlewax.exchanges.kraken import KRAKEN
 from candlewax.exchanges.okx import OKX
 from candlewax.exchanges.protocol.dialect import Exchange
 
 EXCHANGES: dict[str, Exchange] = {
-    exchange.id: exchange for exchange in (BINANCE, BINANCE_USDM, KRAKEN, COINBASE, OKX)
+    exchange.id: exchange for exchange in (BINANCE, BINANCE_USDM, KRAKEN, COINBASE, OKX, BITSTAMP)
 }
 
 __all__ = ["EXCHANGES", "Exchange"]
