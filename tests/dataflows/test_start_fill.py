@@ -15,6 +15,7 @@ from bytewax.testing import run_main
 from candlewax.clickhouse.client import Database
 from candlewax.core.gaps import fill_plan
 from candlewax.core.kind_marks import SIMULATED
+from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.frame_buffer import Row
 from candlewax.feeds.rest.client import RetryPolicy
 from candlewax.feeds.rest.gap_fill import GapFillSource
