@@ -39,6 +39,7 @@ from candlewax.exchanges.protocol.fields import (
     INTEGER,
     TEXT,
     Field,
+    FrameError,
     NativeTrade,
     bad_shape,
     try_read,
@@ -159,7 +160,8 @@ def read_frame(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
         trades = frame.get("trades", [])
         if not isinstance(trades, list):
             raise bad_shape("an array of trades", trades)
-        return (V2, [try_read(trade, V2_TRADE) for trade in trades]) if trades else None
+        read = [try_read(trade, V2_TRADE) for trade in trades]
+        return (V2, sorted(read, key=_event)) if read else None
     if isinstance(kind, str) or "status" in frame:
         return None
     if frame.get("e", "trade") != "trade" or "B" in frame:
@@ -167,6 +169,11 @@ def read_frame(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
     if "t" not in frame and "m" not in frame:
         raise bad_shape("a trade, a type, an event or a status", frame)
     return STREAM, [try_read(frame, TRADE)]
+
+
+def _event(trade: NativeTrade | FrameError) -> int:
+    """Return the order of a trade in a snapshot, which may come in any order."""
+    return 0 if isinstance(trade, FrameError) else int(trade["event_id"])
 
 
 QUOTES: Final = (

@@ -10,10 +10,18 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from candlewax.simulator.exchanges.client import Client, now_us
-from candlewax.simulator.exchanges.rest_request import Answer, RestRequest, refuse, show_page
+from candlewax.simulator.exchanges.rest_candles import amount_writers, market_candles
+from candlewax.simulator.exchanges.rest_request import (
+    Answer,
+    RestRequest,
+    parse_limit,
+    parse_number,
+    refuse,
+    show_page,
+)
 from candlewax.simulator.frames.channels import Bundle, Feed
 from candlewax.simulator.frames.trades import price, quantity
-from candlewax.simulator.market.market import SECOND_US, Market, Trade
+from candlewax.simulator.market.market import MINUTE_US, SECOND_US, Market, Trade
 from candlewax.simulator.market.rng import strip_zeros
 
 _CHANNEL: Final = "live_trades_"
@@ -110,6 +118,7 @@ class BitstampSession(Client):
         self.flush()
 
 
+_PRICES: Final = ("open", "high", "low", "close")
 _SPANS_US: Final = {
     "minute": 60 * SECOND_US,
     "hour": 3_600 * SECOND_US,
@@ -122,12 +131,18 @@ LIMITED: Final = (
 
 
 def reply_bitstamp(request: RestRequest) -> Answer:
-    """Answer a request for the trades of the last minute, hour or day, newest first."""
-    *root, native_symbol, end = (request.path.removesuffix("/") + "/").split("/")
-    if root != ["api", "v2", "transactions"] or end or not request.venue.is_known(native_symbol):
+    """Answer a request for trades or candles of a market."""
+    kind, _, native_symbol = request.path.removesuffix("/").rpartition("/")
+    replies = {"api/v2/transactions": _trades, "api/v2/ohlc": _candles}
+    if kind not in replies or not request.venue.is_known(native_symbol):
         raise refuse(
             '{"response_code":"404.001","response_explanation":"Not found."}', HTTPStatus.NOT_FOUND
         )
+    return replies[kind](request, native_symbol)
+
+
+def _trades(request: RestRequest, native_symbol: str) -> Answer:
+    """Answer with the trades of the last minute, hour or day, newest first."""
     span_us = _SPANS_US.get(request.query.get("time", "hour"))
     if span_us is None:
         raise refuse('{"error":"Invalid time interval"}')
@@ -139,3 +154,34 @@ def reply_bitstamp(request: RestRequest) -> Answer:
         for trade in reversed(show_page(request, shown))
     )
     return Answer(f"[{rows}]")
+
+
+def _candles(request: RestRequest, native_symbol: str) -> Answer:
+    """Answer with candles from `start` to `end`, oldest first; empty minutes are flat."""
+    query = request.query
+    invalid = refuse('{"code":"400.001","field":"step","message":"Invalid step"}')
+    if query.get("step") != "60":
+        raise invalid
+    limit = parse_limit(query, "limit", 1_000, 1_000, invalid)
+    begin, end = (parse_number(query, name, invalid) for name in ("start", "end"))
+    open_us = now_us() // MINUTE_US * MINUTE_US
+    candles = [
+        candle
+        for candle in market_candles(request, native_symbol)
+        if (begin or 0) * SECOND_US <= candle.start_us
+        and (end is None or candle.start_us <= end * SECOND_US)
+        and (candle.start_us < open_us or query.get("exclude_current_candle") != "true")
+    ]
+    market = request.venue.markets[native_symbol]
+    write_price, write_lots = amount_writers(market)
+    shown = candles[:limit] if begin is not None else candles[-limit:]
+    rows = [
+        {
+            "timestamp": str(candle.start_us // SECOND_US),
+            **{name: write_price(getattr(candle, name)) for name in _PRICES},
+            "volume": write_lots(candle.lots),
+        }
+        for candle in shown
+    ]
+    content = {"data": {"pair": f"{market.base}/{market.quote}", "ohlc": rows}}
+    return Answer(json.dumps(content, separators=(",", ":")))

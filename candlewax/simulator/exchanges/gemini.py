@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from candlewax.simulator.exchanges.client import Client
+from candlewax.simulator.exchanges.rest_candles import amount_writers, market_candles
 from candlewax.simulator.exchanges.rest_request import (
     Answer,
     RestRequest,
@@ -108,7 +109,11 @@ LIMITED: Final = '{"result":"error","reason":"RateLimited","message":"Too many r
 
 
 def reply_gemini(request: RestRequest) -> Answer:
-    """Answer a request for trades, newest first: the oldest behind a time, or the newest."""
+    """Answer a request for candles, or for trades, newest first: the oldest behind a time, or the
+    newest.
+    """
+    if request.path.startswith("v2/candles/"):
+        return _candles(request)
     root, _, native_symbol = request.path.rpartition("/")
     if root != "v1/trades" or not request.venue.is_known(native_symbol.lower()):
         text = f"Supplied value '{native_symbol}' is not a valid symbol"
@@ -125,6 +130,26 @@ def reply_gemini(request: RestRequest) -> Answer:
         shown = shown[first : first + limit]
     rows = ",".join(_row(trade) for trade in reversed(show_page(request, shown)))
     return Answer(f"[{rows}]")
+
+
+def _candles(request: RestRequest) -> Answer:
+    """Answer with the candles of the last day, newest first; a minute without trades has none."""
+    *_, native_symbol, unit = request.path.split("/")
+    if unit != "1m" or not request.venue.is_known(native_symbol):
+        raise refuse('{"result":"error","reason":"InvalidSymbol","message":"no such candles"}')
+    write_price, write_lots = amount_writers(request.venue.markets[native_symbol])
+    candles = market_candles(request, native_symbol, has_empty=False)[-_DAY_MINUTES:]
+    rows = ",".join(
+        f"[{candle.start_us // 1000},"
+        f"{','.join(write_price(getattr(candle, name)) for name in _PRICES)},"
+        f"{write_lots(candle.lots)}]"
+        for candle in reversed(candles)
+    )
+    return Answer(f"[{rows}]")
+
+
+_PRICES: Final = ("open", "high", "low", "close")
+_DAY_MINUTES: Final = 1_440
 
 
 def _row(trade: Trade) -> str:

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from candlewax.simulator.exchanges import bitstamp, gemini
 from candlewax.simulator.exchanges.market_lists import market_list
 from candlewax.simulator.exchanges.okx import reply_okx
 from candlewax.simulator.exchanges.rest_candles import CANDLE_REPLIES
@@ -92,6 +93,8 @@ _ROOTS: Final = {
     "kraken": "0/",
     "coinbase": "products",
     "okx": "api/v5/",
+    "bitstamp": "api/v2/",
+    "gemini": "v",
 }
 _LIMITED: Final = {
     "binance": '{"code":-1003,"msg":"Too much request weight used."}',
@@ -99,6 +102,8 @@ _LIMITED: Final = {
     "kraken": '{"error":["EAPI:Rate limit exceeded"]}',
     "coinbase": '{"message":"Public rate limit exceeded"}',
     "okx": '{"msg":"Too Many Requests","code":"50011"}',
+    "bitstamp": bitstamp.LIMITED,
+    "gemini": gemini.LIMITED,
 }
 
 _REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
@@ -107,4 +112,6 @@ _REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
     "kraken": reply_kraken,
     "coinbase": reply_coinbase,
     "okx": reply_okx,
+    "bitstamp": bitstamp.reply_bitstamp,
+    "gemini": gemini.reply_gemini,
 }
