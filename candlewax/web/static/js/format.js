@@ -56,4 +56,6 @@ export const EXCHANGES = {
   kraken: "Kraken",
   coinbase: "Coinbase",
   okx: "OKX",
+  bitstamp: "Bitstamp",
+  gemini: "Gemini",
 };
