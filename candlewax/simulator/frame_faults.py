@@ -39,7 +39,7 @@ class FaultPicker:
     def __init__(self, fault_rates: FaultRates, seed: int, exchange: str) -> None:
         self._fault_rates = fault_rates
         self._rng: Random = generator(seed, f"mischief {exchange}")
-        self._spoils = _SPOILS[exchange]
+        self._spoils = _SPOILS.get(exchange, faults.ANY)
         self._faults: list[tuple[float, Callable[[], FrameFault]]] = [
             (fault_rates.truncate, lambda: _CUT),
             (fault_rates.swap, lambda: _LATE),

@@ -21,7 +21,10 @@ BUY, SELL = 1, 2
 
 
 class Meaning(NamedTuple):
-    """The fields of one native trade by their meaning, as `Dialect.columns` gives them."""
+    """The fields of one native trade by their meaning, as `Dialect.columns` gives them.
+
+    `number`: the trade's number, if that is not its id.
+    """
 
     native_symbol: str
     trade_id: str
@@ -30,6 +33,7 @@ class Meaning(NamedTuple):
     price: str
     quantity: str
     condition: str | None = None
+    number: str | None = None
 
 
 class TradeIds(Enum):
@@ -56,7 +60,8 @@ class Dialect:
     `columns` are expressions over text columns named after the native fields. They give
     native_symbol and trade_id (String), time (Int64, microseconds since 1970, null if unreadable),
     side (Int8, the taker's, null if unreadable), price and quantity (String), condition (String,
-    null for an ordinary trade). `interpret` gives the same of one native trade.
+    null for an ordinary trade), and number (String), if a field besides trade_id counts the trades.
+    `interpret` gives the same of one native trade.
 
     `mapped`: the fields that `columns` cover in full; all others are vendor data. `spellings`: for
     time and side, the native field and the text expected there, for dead letters.

@@ -65,3 +65,20 @@ def parse_int64(text: str) -> int | None:
         return None
     number = int(text)
     return number if -_INT64_LIMIT <= number < _INT64_LIMIT else None
+
+
+MS_EXPECTED: Final = "milliseconds since 1970"
+
+_MS: Final = r"^[0-9]{1,15}$"
+_is_ms: Final = re.compile(_MS).fullmatch
+
+
+def ms_time(field: str) -> pl.Expr:
+    """Return milliseconds of a text column as Int64, microseconds since 1970; null if none."""
+    text = pl.col(field)
+    return pl.when(text.str.contains(_MS)).then(text).cast(pl.Int64) * 1000
+
+
+def parse_ms(text: str) -> int | None:
+    """Return milliseconds since 1970 in microseconds, or None."""
+    return int(text) * 1000 if _is_ms(text) else None

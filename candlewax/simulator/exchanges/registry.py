@@ -7,6 +7,7 @@ from candlewax.simulator.exchanges import kraken as as_kraken
 from candlewax.simulator.exchanges.binance import BinanceSession, feeds
 from candlewax.simulator.exchanges.coinbase import CoinbaseSession
 from candlewax.simulator.exchanges.kraken import KrakenSession
+from candlewax.simulator.exchanges.kraken_futures import KrakenFuturesFeed, KrakenFuturesSession
 from candlewax.simulator.exchanges.published import PublishedTrades
 from candlewax.simulator.exchanges.venue import NewClient, Venue
 from candlewax.simulator.frame_faults import FaultPicker
@@ -20,6 +21,7 @@ PATHS: Final = {
     "binance_usdm": "/binance_usdm/stream",
     "kraken": "/kraken/v2",
     "coinbase": "/coinbase",
+    "kraken_futures": "/kraken_futures/ws/v1",
 }
 """Websocket path of each exchange."""
 
@@ -28,6 +30,7 @@ _EXCHANGES: Final[dict[str, tuple[list[Market], list[Feed], NewClient]]] = {
     "binance_usdm": ([catalog.USDM_BTC], feeds(BinanceUsdm), BinanceSession),
     "kraken": (catalog.spot_kraken(1_520_000), [as_kraken.FEED], KrakenSession),
     "coinbase": (catalog.spot_coinbase(1_400_000), [as_coinbase.FEED], CoinbaseSession),
+    "kraken_futures": (catalog.KRAKEN_FUTURES, [KrakenFuturesFeed()], KrakenFuturesSession),
 }
 """Markets, feeds and client class of each exchange."""
 

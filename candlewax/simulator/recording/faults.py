@@ -97,6 +97,9 @@ def _replace_frame(text: str) -> Spoil:
 
 GATEWAY: Final = "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n</html>\r\n"
 
+ANY: Final[tuple[Spoil, ...]] = (cut, _replace_frame(GATEWAY), _replace_frame(""))
+"""Faults of any exchange's frames, whatever their fields."""
+
 BINANCE: Final[tuple[Spoil, ...]] = (
     cut,
     _replace_field("s", '"QQQZZZ"'),

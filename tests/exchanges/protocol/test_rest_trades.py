@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from candlewax.exchanges import EXCHANGES
 from tests.support.decoding import at, kinds_of, ms, reasons_of, trades_of
 from tests.support.rest_responses import ANSWERS, KRAKEN, NATIVES, USDM
 
@@ -37,7 +36,7 @@ def test_unmapped_fields_of_rest_rows_are_vendor_data() -> None:
     assert trade["vendor"] == {"type": "l", "misc": ""}
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize("exchange", ANSWERS)
 def test_rest_response_is_decoded_by_its_connection_name(exchange: str) -> None:
     """The same text on a websocket connection is a control frame."""
     if exchange != "coinbase":  # which has no frames that are lists
@@ -45,7 +44,7 @@ def test_rest_response_is_decoded_by_its_connection_name(exchange: str) -> None:
     assert kinds_of(exchange, f"rest/{NATIVES[exchange]}", ANSWERS[exchange]) == ["trade"]
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize("exchange", ANSWERS)
 def test_invalid_rest_row_is_a_dead_letter_of_its_own(exchange: str) -> None:
     """The other rows are decoded. A text that is no response is one dead letter."""
     answer = ANSWERS[exchange]
