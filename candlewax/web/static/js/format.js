@@ -55,4 +55,5 @@ export const EXCHANGES = {
   binance_usdm: "Binance USD-M",
   kraken: "Kraken",
   coinbase: "Coinbase",
+  kraken_futures: "Kraken Futures",
 };
