@@ -9,13 +9,12 @@ Quantities are contracts of 1 USD for inverse products (PI, FI), and in the base
 """
 
 import json
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-from candlewax.exchanges.kraken import ALIASES
+from candlewax.exchanges.kraken_futures_markets import MARKETS, split_symbol
 from candlewax.exchanges.kraken_futures_rest import (
     CANDLES,
     CONDITION,
@@ -33,7 +32,6 @@ from candlewax.exchanges.protocol.dialect import (
     Meaning,
     Reading,
     Spelling,
-    Split,
 )
 from candlewax.exchanges.protocol.fields import (
     INTEGER,
@@ -151,24 +149,6 @@ def _try_read(trade: Any) -> NativeTrade | FrameError:  # noqa: ANN401 - JSON ma
         return error
 
 
-_PRODUCT = re.compile(r"([PF])([IF])_([A-Z0-9]+)USD(?:_([0-9]{6}))?")
-
-
-def split_symbol(native_symbol: str, _: Collection[str]) -> Split | None:
-    """Split a product into base and quote, and name what it is settled in.
-
-    `PF_XBTUSD` is the perpetual BTC/USD:USD, `PI_XBTUSD` the inverse one BTC/USD:BTC, and
-    `FI_XBTUSD_260925` the inverse future BTC/USD:BTC-260925.
-    """
-    product = _PRODUCT.fullmatch(native_symbol)
-    if product is None or (product[1] == "F") != (product[4] is not None):
-        return None
-    base = ALIASES.get(product[3], product[3])
-    settled = base if product[2] == "I" else "USD"
-    expiry = f"-{product[4]}" if product[4] else ""
-    return f"{base}/USD:{settled}{expiry}", base, "USD"
-
-
 def subscribe(native_symbols: Sequence[str], _: int) -> str:
     """Return {"event":"subscribe","feed":"trade","product_ids":["PF_XBTUSD"]}."""
     message = {"event": "subscribe", "feed": "trade", "product_ids": list(native_symbols)}
@@ -238,4 +218,5 @@ KRAKEN_FUTURES = Exchange(
     read_response,
     known_conditions=CONDITIONS,
     candles=CANDLES,
+    markets=MARKETS,
 )

@@ -7,6 +7,8 @@ import pytest
 
 from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges.protocol.fields import FrameError, Number
+from candlewax.exchanges.protocol.markets import ListedMarket, MarketKind, MarketStatus
 from candlewax.exchanges.protocol.rest import RestErrorKind
 from candlewax.exchanges.protocol.websocket import Kind
 from tests.exchanges.conformance import Conformance, Declared, Trade
@@ -201,3 +203,36 @@ def test_own_candles_are_read() -> None:
     assert (candle.start_s, candle.high, candle.close, candle.volume, candle.trade_count) == (
         1727650800, "4", "3.5", "1.25", None,
     )  # fmt: skip
+
+
+def test_markets_are_listed() -> None:
+    """Inverse products with the size of their contracts; indexes are left out."""
+    rules = EXCHANGES["kraken_futures"].markets
+    assert rules is not None
+    product = {"tradeable": True, "isExpired": False, "contractSize": 1}
+    products = [
+        {**product, "symbol": "PF_XBTUSD", "tickSize": Number("0.50")},
+        {**product, "symbol": "pi_xbtusd", "tickSize": 1, "tradeable": False},
+        {**product, "symbol": "FI_XBTUSD_260925", "tickSize": 1, "isExpired": True},
+        {**product, "symbol": "in_xbtusd"},
+        {**product, "symbol": "PF_XBTEUR", "tickSize": 1},
+        7,
+    ]
+    tickers = [{"symbol": "PF_XBTUSD", "last": Number("83999.5"), "volumeQuote": 12}]
+    *markets, unknown, invalid = rules.parse([{"instruments": products}, {"tickers": tickers}])
+    assert markets == [
+        ListedMarket(
+            "PF_XBTUSD", "BTC/USD:USD", "BTC", "USD", MarketKind.PERPETUAL, tick="0.5",
+            price=Decimal("83999.5"), turnover=Decimal(12),
+        ),
+        ListedMarket(
+            "PI_XBTUSD", "BTC/USD:BTC", "BTC", "USD", MarketKind.PERPETUAL, "1", "USD", "1",
+            MarketStatus.SUSPENDED,
+        ),
+        ListedMarket(
+            "FI_XBTUSD_260925", "BTC/USD:BTC-260925", "BTC", "USD", MarketKind.FUTURE, "1", "USD",
+            "1", MarketStatus.DELISTED,
+        ),
+    ]  # fmt: skip
+    assert isinstance(invalid, FrameError)
+    assert isinstance(unknown, FrameError)
