@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from candlewax.exchanges.protocol.channels import ChannelRules
 from candlewax.exchanges.protocol.daily_files import DailyFiles
 from candlewax.exchanges.protocol.fields import Fields, FrameError, NativeTrade, build_pattern
 from candlewax.exchanges.protocol.markets import MarketListRules
@@ -172,6 +173,7 @@ class Exchange:
     None if the exchange serves none of its own. `markets`: None if it lists none.
     `contract_kinds`: kinds of markets, of spot and perpetual, whose quantities are numbers of
     contracts and not amounts of the base asset, inverse contracts apart: these always are.
+    `channels`: for an exchange whose frames name no market; `read` then gives trades without one.
     """
 
     id: str
@@ -188,6 +190,7 @@ class Exchange:
     daily_files: DailyFiles | None = None
     markets: MarketListRules | None = None
     contract_kinds: frozenset[str] = frozenset()
+    channels: ChannelRules | None = None
 
 
 def order_by_likelihood(
