@@ -2,13 +2,15 @@
 
 from candlewax.exchanges.binance import BINANCE
 from candlewax.exchanges.binance_usdm import BINANCE_USDM
+from candlewax.exchanges.bitfinex import BITFINEX
 from candlewax.exchanges.coinbase import COINBASE
 from candlewax.exchanges.kraken import KRAKEN
 from candlewax.exchanges.kraken_futures import KRAKEN_FUTURES
 from candlewax.exchanges.protocol.dialect import Exchange
 
 EXCHANGES: dict[str, Exchange] = {
-    exchange.id: exchange for exchange in (BINANCE, BINANCE_USDM, KRAKEN, COINBASE, KRAKEN_FUTURES)
+    exchange.id: exchange
+    for exchange in (BINANCE, BINANCE_USDM, KRAKEN, COINBASE, KRAKEN_FUTURES, BITFINEX)
 }
 
 __all__ = ["EXCHANGES", "Exchange"]

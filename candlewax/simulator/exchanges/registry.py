@@ -5,6 +5,7 @@ from typing import Final
 from candlewax.simulator.exchanges import coinbase as as_coinbase
 from candlewax.simulator.exchanges import kraken as as_kraken
 from candlewax.simulator.exchanges.binance import BinanceSession, feeds
+from candlewax.simulator.exchanges.bitfinex import BitfinexFeed, BitfinexSession
 from candlewax.simulator.exchanges.coinbase import CoinbaseSession
 from candlewax.simulator.exchanges.kraken import KrakenSession
 from candlewax.simulator.exchanges.kraken_futures import KrakenFuturesFeed, KrakenFuturesSession
@@ -22,6 +23,7 @@ PATHS: Final = {
     "kraken": "/kraken/v2",
     "coinbase": "/coinbase",
     "kraken_futures": "/kraken_futures/ws/v1",
+    "bitfinex": "/bitfinex/ws/2",
 }
 """Websocket path of each exchange."""
 
@@ -31,6 +33,7 @@ _EXCHANGES: Final[dict[str, tuple[list[Market], list[Feed], NewClient]]] = {
     "kraken": (catalog.spot_kraken(1_520_000), [as_kraken.FEED], KrakenSession),
     "coinbase": (catalog.spot_coinbase(1_400_000), [as_coinbase.FEED], CoinbaseSession),
     "kraken_futures": (catalog.KRAKEN_FUTURES, [KrakenFuturesFeed()], KrakenFuturesSession),
+    "bitfinex": (catalog.BITFINEX, [BitfinexFeed()], BitfinexSession),
 }
 """Markets, feeds and client class of each exchange."""
 

@@ -209,6 +209,14 @@ KRAKEN_FUTURES: Final = [
     )
 ]
 
+BITFINEX: Final = [
+    _market("bitfinex", (asset, "USD"), f"t{asset}USD", decimals, gap_us, first_id, 20)
+    for asset, decimals, gap_us, first_id in (
+        ("BTC", (1, 8), 16_000_000, 1_788_348_473),
+        ("ETH", (2, 8), 24_000_000, 1_612_269_657),
+    )
+]
+
 KRAKEN_EUR: Final = Market(
     exchange="kraken",
     native_symbol="XBT/EUR",

@@ -56,4 +56,5 @@ export const EXCHANGES = {
   kraken: "Kraken",
   coinbase: "Coinbase",
   kraken_futures: "Kraken Futures",
+  bitfinex: "Bitfinex",
 };
