@@ -20,6 +20,7 @@ from candlewax.exchanges.bitfinex_rest import (
     ROW,
     TRADES,
     read_response,
+    read_rows,
     split_symbol,
     try_row,
 )
@@ -84,7 +85,7 @@ def read_frame(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
     if frame[1] in _NO_NEW_TRADES:
         return None
     if isinstance(frame[1], list):
-        return TRADES, [try_row(row) for row in frame[1]]
+        return TRADES, read_rows(frame[1])
     raise bad_shape("te, tu, hb or an array of trades", frame[1])
 
 

@@ -105,31 +105,40 @@ def try_row(row: Any) -> NativeTrade | FrameError:  # noqa: ANN401 - JSON may be
         return error
 
 
+def read_rows(rows: list[Any]) -> list[NativeTrade | FrameError]:
+    """Read trades, oldest first: ids do not order those of one millisecond."""
+    trades = [try_row(row) for row in rows]
+    times = [parse_ms(trade["mts"]) or 0 for trade in trades if not isinstance(trade, FrameError)]
+    return trades[::-1] if times and times[0] > times[-1] else trades
+
+
 def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
     """Read [[1234567,1790359963339,-0.5,83999.5],...], in either order."""
-    trades = map(try_row, require_list(content, "trades"))
     return TRADES, [
         trade if isinstance(trade, FrameError) else {**trade, NATIVE_SYMBOL: native_symbol}
-        for trade in trades
+        for trade in read_rows(require_list(content, "trades"))
     ]
 
 
 def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
     """Read the ids and times of a response, oldest first.
 
-    The next request begins at the last time: others of its millisecond may follow.
+    The next request begins with the last millisecond, of which more trades may follow.
     """
     rows = [try_row(row) for row in require_list(content, "trades")]
     times = [parse_ms(row["mts"]) or 0 for row in rows if not isinstance(row, FrameError)]
-    until_ns = max(times, default=0) * 1000
+    until_ns = max(max(times, default=0) * 1000 - 1, 0)
     return build_page(
         rows, lambda trade: int(trade["id"]), lambda trade: parse_ms(trade["mts"]), until_ns
     )
 
 
 def trades_path(native_symbol: str, cursor: Cursor, limit: int) -> str:
-    """Return /v2/trades/tBTCUSD/hist?limit=10000&start=1790359963339&sort=1: oldest first."""
-    query = {"limit": limit, "start": cursor.time_ns // 1_000_000, "sort": 1}
+    """Return /v2/trades/tBTCUSD/hist?limit=10000&start=1790359963339&sort=1.
+
+    Trades come oldest first, from the first millisecond after the cursor on.
+    """
+    query = {"limit": limit, "start": cursor.time_ns // 1_000_000 + 1, "sort": 1}
     return f"/v2/trades/{native_symbol}/hist?{urlencode(query)}"
 
 

@@ -105,12 +105,12 @@ ANSWER = Dialect(
 
 
 def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
-    """Read a response with trades, newest first.
+    """Read a response with trades, newest first; they are returned oldest first.
 
     {"result":"success","history":[{"time":"2026-09-30T02:40:00.416Z","trade_id":100,
      "price":83320.5,"size":0.0041,"side":"buy","type":"fill","uid":"c5a3..."}],"serverTime":"..."}
     """
-    return ANSWER, [read_row(row, ROW, native_symbol) for row in _rows(content)]
+    return ANSWER, [read_row(row, ROW, native_symbol) for row in reversed(_rows(content))]
 
 
 def _rows(content: Any) -> list[Any]:  # noqa: ANN401 - JSON may be anything

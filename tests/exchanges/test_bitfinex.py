@@ -1,5 +1,6 @@
 """Bitfinex, by frames written after its documentation."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,8 +10,15 @@ from candlewax.exchanges.protocol.fields import FrameError, Number, parse
 from candlewax.exchanges.protocol.markets import MarketKind
 from candlewax.exchanges.protocol.rest import RestErrorKind
 from candlewax.exchanges.protocol.websocket import Kind
+from candlewax.feeds.rest.client import Client
+from candlewax.feeds.rest.span_pages import SpanCounts, pages
+from candlewax.simulator.market.market import Trade as SimulatedTrade
+from candlewax.simulator.plan import Plan
+from candlewax.simulator.server import Simulator
 from tests.exchanges.conformance import Conformance, Declared, Trade
 from tests.support.decoding import INSTRUMENTS, ms, read, reasons, trades
+from tests.support.exchange_server import running
+from tests.support.minutes_of_trades import begin_s, publish
 
 HELLO = '{"event":"info","version":2,"serverId":"5b73","platform":{"status":1}}'
 CONF = '{"event":"conf","status":"OK","flags":65536}'
@@ -77,9 +85,10 @@ class TestConformance(Conformance):
 
 @pytest.mark.parametrize("few", [0, 1000])
 def test_snapshot_holds_the_trades_that_came_before(few: int) -> None:
+    """Oldest first, as nothing else tells the order of trades of one millisecond."""
     decoded = read("bitfinex", HELLO, ACK, SNAPSHOT, TE, few=few).trades
-    assert decoded["trade_id"].to_list() == ["1788348471", "1788348473", "1788348473"]
-    assert decoded["quantity"].to_list() == [Decimal(2), Decimal("0.00106"), Decimal("0.00106")]
+    assert decoded["trade_id"].to_list() == ["1788348473", "1788348471", "1788348473"]
+    assert decoded["quantity"].to_list() == [Decimal("0.00106"), Decimal(2), Decimal("0.00106")]
 
 
 def test_exponents_and_appended_fields_are_read() -> None:
@@ -148,7 +157,7 @@ def test_paths_of_rest_follow_the_documentation() -> None:
     exchange = EXCHANGES["bitfinex"]
     page = exchange.rest.parse_page(parse("[[7,1790359963339,1,2],[5,1790359963341,1,2],[6]]"))
     assert (list(page.numbers), page.until_ns, page.unreadable_rows) == (
-        [5, 7], 1790359963341000000, 1,
+        [5, 7], 1790359963340999999, 1,
     )  # fmt: skip
     assert exchange.candles is not None
     assert exchange.candles.path("tBTCUSD", 1790359920, 1790360040) == (
@@ -158,6 +167,26 @@ def test_paths_of_rest_follow_the_documentation() -> None:
     assert (candle.start_s, candle.open, candle.close, candle.high, candle.low, candle.volume) == (
         1790359920, "1", "2", "4", "0.5", "7.25",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "last", "page_rows"), [(0, 39, 7), (3, 20, 10_000), (5, 6, 4)])
+def test_span_is_loaded_by_time(first: int, last: int, page_rows: int) -> None:
+    """Exactly its trades, also where a page ends among trades of one millisecond."""
+    rest = replace(EXCHANGES["bitfinex"].rest, page_rows=page_rows, requests_per_s=1000, burst=1000)
+    begin = begin_s() * 1_000_000
+    with running(Simulator(Plan(starts_paused=True))) as (simulator, _):
+        market = simulator.venues["bitfinex"].markets["tBTCUSD"]
+        made = [
+            SimulatedTrade(market, 100 + n, begin + n // 3 * 1000, 5, 7, n % 2 == 0, True, n)
+            for n in range(40)
+        ]
+        publish(simulator, made)
+        client = Client(rest, simulator.rest_url("bitfinex"))
+        span = made[first].time_us, made[last].time_us + 1000
+        answers = list(pages(client, rest, "tBTCUSD", span, lambda _: None, SpanCounts()))
+        client.close()
+    ids = {int(number) for answer in answers for number in answer.page.numbers}
+    assert ids == {t.trade_id for t in made if span[0] <= t.time_us < span[1]}
 
 
 def test_markets_are_listed() -> None:

@@ -101,7 +101,8 @@ class DecodeStep:
             if tracker:
                 tracker.reset(saved)
             return self._decode_columns(exchange, received.frames)
-        self._report_lost(exchange, decoded.subscriptions)
+        if decoded.subscriptions:
+            self._report_lost(exchange, decoded.subscriptions)
         if conditions := decoded.conditions:
             self._unknown_conditions.count(EXCHANGES[exchange], pl.Series(conditions))
         return self._assigner.assign_frames(decoded, self._instruments)

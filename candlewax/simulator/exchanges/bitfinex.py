@@ -10,11 +10,10 @@ from typing import Any, Final
 
 from websockets.asyncio.server import ServerConnection
 
+from candlewax.simulator.exchanges.bitfinex_rest import trade_row
 from candlewax.simulator.exchanges.client import Client, now_us
 from candlewax.simulator.exchanges.venue import Venue
 from candlewax.simulator.frames.channels import Bundle, Feed
-from candlewax.simulator.frames.trades import price, quantity
-from candlewax.simulator.market.market import Trade
 
 _INFO: Final = '{"event":"info","version":2,"serverId":"simulated","platform":{"status":1}}'
 _SEQ_ALL: Final = 65536
@@ -24,11 +23,6 @@ _RESTART: Final = 20051
 
 def _write(message: dict[str, Any]) -> str:
     return json.dumps(message, separators=(",", ":"))
-
-
-def _row(trade: Trade) -> str:
-    sign = "" if trade.bought else "-"
-    return f"[{trade.trade_id},{trade.time_us // 1000},{sign}{quantity(trade)},{price(trade)}]"
 
 
 class BitfinexFeed(Feed):
@@ -44,10 +38,10 @@ class BitfinexFeed(Feed):
             yield _subscribed(channel, name)
 
     def trades(self, bundle: Bundle, sent_us: int) -> str:  # noqa: ARG002 - the same
-        return f'["{bundle[0].market.native_symbol}","te",{_row(bundle[0])}]'
+        return f'["{bundle[0].market.native_symbol}","te",{trade_row(bundle[0])}]'
 
     def snapshot(self, bundle: Bundle, sent_us: int) -> str:  # noqa: ARG002 - the same
-        rows = ",".join(map(_row, reversed(bundle)))
+        rows = ",".join(map(trade_row, reversed(bundle)))
         return f'["{bundle[0].market.native_symbol}",[{rows}]]'
 
 

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from candlewax.simulator.exchanges import bitfinex_rest, kraken_futures_rest
 from candlewax.simulator.exchanges.market_lists import market_list
 from candlewax.simulator.exchanges.rest_candles import CANDLE_REPLIES
 from candlewax.simulator.exchanges.rest_request import Answer, RequestError, RestRequest
@@ -56,7 +57,7 @@ class Rest:
         if venue is None or reply is None or not path.startswith(_ROOTS[exchange]):
             return None
         self.log.append((time.monotonic(), exchange, target))
-        reply_candles = CANDLE_REPLIES.get(exchange)
+        reply_candles = _CANDLE_REPLIES.get(exchange)
         fault = self._draw_fault()
         if fault is RestFault.FAILED:
             return Answer(_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -90,12 +91,16 @@ _ROOTS: Final = {
     "binance_usdm": "fapi/",
     "kraken": "0/",
     "coinbase": "products",
+    "kraken_futures": "",
+    "bitfinex": "v2/",
 }
 _LIMITED: Final = {
     "binance": '{"code":-1003,"msg":"Too much request weight used."}',
     "binance_usdm": '{"code":-1003,"msg":"Too many requests."}',
     "kraken": '{"error":["EAPI:Rate limit exceeded"]}',
     "coinbase": '{"message":"Public rate limit exceeded"}',
+    "kraken_futures": kraken_futures_rest.LIMITED,
+    "bitfinex": bitfinex_rest.LIMITED,
 }
 
 _REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
@@ -103,4 +108,11 @@ _REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
     "binance_usdm": reply_binance,
     "kraken": reply_kraken,
     "coinbase": reply_coinbase,
+    "kraken_futures": kraken_futures_rest.reply_trades,
+    "bitfinex": bitfinex_rest.reply_trades,
+}
+_CANDLE_REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer | None]]] = {
+    **CANDLE_REPLIES,
+    "kraken_futures": kraken_futures_rest.reply_candles,
+    "bitfinex": bitfinex_rest.reply_candles,
 }

@@ -83,7 +83,9 @@ def build_candles(trades: Sequence[Trade], until_us: int, *, has_empty: bool) ->
     return candles
 
 
-def _candles(request: RestRequest, native_symbol: str, *, has_empty: bool = True) -> list[Candle]:
+def market_candles(
+    request: RestRequest, native_symbol: str, *, has_empty: bool = True
+) -> list[Candle]:
     """Return the candles of a market up to now, without a minute of which trades are forgotten."""
     venue = request.venue
     published = venue.published.market_trades(venue.exchange, native_symbol)
@@ -92,7 +94,7 @@ def _candles(request: RestRequest, native_symbol: str, *, has_empty: bool = True
     return candles if published.has_all else candles[1:]
 
 
-def _amounts(market: Market) -> tuple[Callable[[int], str], Callable[[int], str]]:
+def amount_writers(market: Market) -> tuple[Callable[[int], str], Callable[[int], str]]:
     """Return what writes a number of ticks, and what writes a number of lots."""
     return (
         lambda ticks: decimal_text(ticks, market.price_decimals),
@@ -112,7 +114,7 @@ def _binance(request: RestRequest) -> Answer | None:
     illegal = refuse('{"code":-1100,"msg":"Illegal characters found in a parameter."}')
     limit = parse_limit(query, "limit", 1000 if is_spot else 1500, 500, illegal)
     begin, end = (parse_number(query, name, illegal) for name in ("startTime", "endTime"))
-    candles = _candles(request, native_symbol)
+    candles = market_candles(request, native_symbol)
     if begin is None:
         candles = candles[-limit:]
     else:
@@ -126,7 +128,7 @@ def _binance(request: RestRequest) -> Answer | None:
 
 def _binance_row(candle: Candle, market: Market, *, is_spot: bool) -> str:
     write = pad_decimals if is_spot else str
-    price, lots = _amounts(market)
+    price, lots = amount_writers(market)
     value_decimals = market.price_decimals + market.lot_decimals
     texts = [
         *map(price, (candle.open, candle.high, candle.low, candle.close)),
@@ -155,7 +157,7 @@ def _kraken(request: RestRequest) -> Answer | None:
     if query.get("interval", "1") != "1":
         raise invalid
     since_s = parse_number(query, "since", invalid) or 0
-    candles = _candles(request, native_symbol)[-_KRAKEN_ENTRIES:]
+    candles = market_candles(request, native_symbol)[-_KRAKEN_ENTRIES:]
     committed = candles[-2].start_us // 1_000_000 if len(candles) > 1 else 0
     # The last one is always there.
     shown = [candle for candle in candles if candle.start_us > since_s * 1_000_000] or candles[-1:]
@@ -165,7 +167,7 @@ def _kraken(request: RestRequest) -> Answer | None:
 
 
 def _kraken_row(candle: Candle, market: Market) -> str:
-    price, lots = _amounts(market)
+    price, lots = amount_writers(market)
     # In ticks, cut: the value is in ticks times lots.
     vwap = candle.value // candle.lots if candle.lots else 0
     prices = (candle.open, candle.high, candle.low, candle.close, vwap)
@@ -181,12 +183,12 @@ def _coinbase(request: RestRequest) -> Answer | None:
         raise refuse('{"message":"NotFound"}', HTTPStatus.NOT_FOUND)
     if query.get("granularity") != "60":
         raise refuse('{"message":"Unsupported granularity"}')
-    candles = _candles(request, names[1], has_empty=False)[-_COINBASE_ENTRIES:]
+    candles = market_candles(request, names[1], has_empty=False)[-_COINBASE_ENTRIES:]
     if "start" in query and "end" in query:
         begin_us, end_us = _time_us(query["start"]), _time_us(query["end"])
         if end_us - begin_us > (_COINBASE_ENTRIES - 1) * MINUTE_US:
             raise refuse('{"message":"granularity too small for the requested time range"}')
-        all_candles = _candles(request, names[1], has_empty=False)
+        all_candles = market_candles(request, names[1], has_empty=False)
         candles = [candle for candle in all_candles if begin_us <= candle.start_us <= end_us]
     rows = (_coinbase_row(one, request.venue.markets[names[1]]) for one in reversed(candles))
     return Answer(f"[{','.join(rows)}]")
@@ -200,7 +202,7 @@ def _time_us(text: str) -> int:
 
 
 def _coinbase_row(candle: Candle, market: Market) -> str:
-    price, lots = _amounts(market)
+    price, lots = amount_writers(market)
     prices = ",".join(map(price, (candle.low, candle.high, candle.open, candle.close)))
     return f"[{candle.start_us // 1_000_000},{prices},{lots(candle.lots)}]"
 
