@@ -6,11 +6,12 @@ from candlewax.exchanges.bitfinex import BITFINEX
 from candlewax.exchanges.coinbase import COINBASE
 from candlewax.exchanges.kraken import KRAKEN
 from candlewax.exchanges.kraken_futures import KRAKEN_FUTURES
+from candlewax.exchanges.okx import OKX
 from candlewax.exchanges.protocol.dialect import Exchange
 
 EXCHANGES: dict[str, Exchange] = {
     exchange.id: exchange
-    for exchange in (BINANCE, BINANCE_USDM, KRAKEN, COINBASE, KRAKEN_FUTURES, BITFINEX)
+    for exchange in (BINANCE, BINANCE_USDM, KRAKEN, COINBASE, OKX, KRAKEN_FUTURES, BITFINEX)
 }
 
 __all__ = ["EXCHANGES", "Exchange"]

@@ -65,6 +65,8 @@ class ExchangeLimits:
     """Time between two heartbeats of Kraken and Coinbase."""
     patience: float = 5
     """Time after which Coinbase disconnects a client without a subscription."""
+    idle: float = 30
+    """Time without a message in either direction after which OKX closes a connection."""
     gather: float = 0.1
     """Time for which Coinbase gathers the trades of a market; 0 sends each order by itself."""
     unsent: int = 64 * MEBIBYTE

@@ -141,11 +141,12 @@ def _reading(
     connection = frame.connection
     if connection.startswith(FROM_DUMP):
         return _dump_piece(exchange, frame)
-    content = parse(frame.text)
     asked = connection.startswith(FROM_REST)
-    place = FramePlace(frame.source, connection, frame.recv_ns, frame.source_offset)
-    follows = tracker if not asked else None
-    if follows and (lost := follows.follow(row, place, content)):
+    if frame.text in exchange.control_texts and not asked:
+        return None
+    content = parse(frame.text)
+    follows = None if asked else tracker
+    if follows and (lost := follows.follow(row, _place(frame), content)):
         decoded.subscriptions.append(_unified(exchange, lost, instruments))
     if isinstance(content, dict) and EVENT in content:
         if not asked:
@@ -154,7 +155,7 @@ def _reading(
     if asked:
         reading = exchange.read_response(connection.removeprefix(FROM_REST), content)
     elif follows:
-        reading = read_on_channel(exchange, follows.native_symbol(place, content), content)
+        reading = read_on_channel(exchange, follows.native_symbol(_place(frame), content), content)
     else:
         reading = exchange.read(content)
     if reading is None:
@@ -163,6 +164,10 @@ def _reading(
     if len(natives) > MOST_TRADES:
         raise FrameError("too_many_trades", f"at most {MOST_TRADES}, got {len(natives)}")
     return dialect, enumerate(natives)
+
+
+def _place(frame: Frame) -> FramePlace:
+    return FramePlace(frame.source, frame.connection, frame.recv_ns, frame.source_offset)
 
 
 def _dump_piece(exchange: Exchange, frame: Frame) -> tuple[Dialect, list[NumberedLine]]:

@@ -66,8 +66,10 @@ def follow_frames(
         place = FramePlace(*values)
         if row in channels:
             markets[row], event = tracker.follow_trade(row, place, *channels[row])
-        else:
+        elif row in texts:
             event = _follow_text(tracker, row, place, texts[row], markets)
+        else:
+            continue  # a frame without JSON tells nothing of channels
         if event:
             events.append(event)
     unknown = [(row, channel) for row, (channel, _) in channels.items() if markets[row] is None]

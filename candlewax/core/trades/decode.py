@@ -170,6 +170,8 @@ def _read_websocket(
 ) -> tuple[Tables, pl.DataFrame, Events]:
     """Read frames of websockets."""
     tables, unmatched = _extract_layouts(exchange, frames)
+    if exchange.control_texts:
+        unmatched = unmatched.filter(~pl.col("frame").is_in(exchange.control_texts))
     if tracker:
         followed = follow_frames(tracker, frames, tables, unmatched)
         others, faults, events = _read_one_by_one(

@@ -173,6 +173,7 @@ class Exchange:
     None if the exchange serves none of its own. `markets`: None if it lists none.
     `contract_kinds`: kinds of markets, of spot and perpetual, whose quantities are numbers of
     contracts and not amounts of the base asset, inverse contracts apart: these always are.
+    `control_texts`: control frames that are no JSON, such as the answer to a ping.
     `channels`: for an exchange whose frames name no market; `read` then gives trades without one.
     """
 
@@ -190,6 +191,7 @@ class Exchange:
     daily_files: DailyFiles | None = None
     markets: MarketListRules | None = None
     contract_kinds: frozenset[str] = frozenset()
+    control_texts: frozenset[str] = frozenset()
     channels: ChannelRules | None = None
 
 

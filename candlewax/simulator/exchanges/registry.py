@@ -4,6 +4,7 @@ from typing import Final
 
 from candlewax.simulator.exchanges import coinbase as as_coinbase
 from candlewax.simulator.exchanges import kraken as as_kraken
+from candlewax.simulator.exchanges import okx as as_okx
 from candlewax.simulator.exchanges.binance import BinanceSession, feeds
 from candlewax.simulator.exchanges.bitfinex import BitfinexFeed, BitfinexSession
 from candlewax.simulator.exchanges.coinbase import CoinbaseSession
@@ -22,6 +23,7 @@ PATHS: Final = {
     "binance_usdm": "/binance_usdm/stream",
     "kraken": "/kraken/v2",
     "coinbase": "/coinbase",
+    "okx": "/okx/ws/v5/business",
     "kraken_futures": "/kraken_futures/ws/v1",
     "bitfinex": "/bitfinex/ws/2",
 }
@@ -32,6 +34,7 @@ _EXCHANGES: Final[dict[str, tuple[list[Market], list[Feed], NewClient]]] = {
     "binance_usdm": ([catalog.USDM_BTC], feeds(BinanceUsdm), BinanceSession),
     "kraken": (catalog.spot_kraken(1_520_000), [as_kraken.FEED], KrakenSession),
     "coinbase": (catalog.spot_coinbase(1_400_000), [as_coinbase.FEED], CoinbaseSession),
+    "okx": (as_okx.MARKETS, [as_okx.OkxFeed()], as_okx.OkxSession),
     "kraken_futures": (catalog.KRAKEN_FUTURES, [KrakenFuturesFeed()], KrakenFuturesSession),
     "bitfinex": (catalog.BITFINEX, [BitfinexFeed()], BitfinexSession),
 }

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from candlewax.simulator.exchanges import bitfinex_rest, kraken_futures_rest
 from candlewax.simulator.exchanges.market_lists import market_list
+from candlewax.simulator.exchanges.okx import reply_okx
 from candlewax.simulator.exchanges.rest_candles import CANDLE_REPLIES
 from candlewax.simulator.exchanges.rest_request import Answer, RequestError, RestRequest
 from candlewax.simulator.exchanges.rest_trades import reply_binance, reply_coinbase, reply_kraken
@@ -76,8 +77,8 @@ class Rest:
     def _rate_limited(self, exchange: str) -> Answer:
         if exchange == "kraken":  # reports it in the body only
             return Answer(_LIMITED[exchange])
-        # Coinbase does not document how long to wait.
-        tells_wait = exchange != "coinbase"
+        # Coinbase and OKX do not document how long to wait.
+        tells_wait = exchange not in ("coinbase", "okx")
         headers = {"Retry-After": str(self._retry_after)} if tells_wait else {}
         return Answer(_LIMITED[exchange], HTTPStatus.TOO_MANY_REQUESTS, headers)
 
@@ -91,6 +92,7 @@ _ROOTS: Final = {
     "binance_usdm": "fapi/",
     "kraken": "0/",
     "coinbase": "products",
+    "okx": "api/v5/",
     "kraken_futures": "",
     "bitfinex": "v2/",
 }
@@ -99,6 +101,7 @@ _LIMITED: Final = {
     "binance_usdm": '{"code":-1003,"msg":"Too many requests."}',
     "kraken": '{"error":["EAPI:Rate limit exceeded"]}',
     "coinbase": '{"message":"Public rate limit exceeded"}',
+    "okx": '{"msg":"Too Many Requests","code":"50011"}',
     "kraken_futures": kraken_futures_rest.LIMITED,
     "bitfinex": bitfinex_rest.LIMITED,
 }
@@ -108,6 +111,7 @@ _REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
     "binance_usdm": reply_binance,
     "kraken": reply_kraken,
     "coinbase": reply_coinbase,
+    "okx": reply_okx,
     "kraken_futures": kraken_futures_rest.reply_trades,
     "bitfinex": bitfinex_rest.reply_trades,
 }

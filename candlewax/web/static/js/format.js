@@ -55,6 +55,7 @@ export const EXCHANGES = {
   binance_usdm: "Binance USD-M",
   kraken: "Kraken",
   coinbase: "Coinbase",
+  okx: "OKX",
   kraken_futures: "Kraken Futures",
   bitfinex: "Bitfinex",
 };
