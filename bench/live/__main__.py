@@ -191,6 +191,16 @@ def _pages(results: list[Result]) -> Table:
     return table
 
 
+def _delays(results: list[Result]) -> Table:
+    names = ("rate", "what", "trades", "never", "p50_ms", "p99_ms", "seconds")
+    title = "From sent to the stream, or to stored candles"
+    table = Table(*names, "seconds of a core", "others' cores", title=title)
+    for result in results:
+        fields = (str(result.get(name, "")) for name in names)
+        table.add_row(*fields, _format_cpu(result), f"{result['others_cores']:.2f}")
+    return table
+
+
 def _lasts(results: list[Result]) -> Table:
     names = ("what", "asked", "per_core_second", "per_second", "others_cores")
     table = Table(*names, title="Requests for the last candles, from memory")
@@ -206,12 +216,11 @@ _TABLES: Final[Mapping[str, Callable[[list[Result]], Table]]] = {
     "footprint": _footprints,
     "page": _pages,
     "workers": _workers,
-    "venues": lambda options: venues.run(
-        options.seconds or _SECONDS, tuple(options.rates or venues.RATES)
-    ),
+    "venues": _delays,
     "watched": lambda results: _speeds("From a recording to the tables, watched", results),
     "api": _pages,
     "last": _lasts,
+    "offloading": _delays,
 }
 
 

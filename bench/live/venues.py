@@ -57,7 +57,7 @@ def _measure(rate: int, seconds: float) -> Result:
         latencies_ms, never = _latencies(journal, listed, stamps, began_ns, seconds)
     return {
         "part": "venues",
-        "exchanges": len(exchanges),
+        "what": f"{len(exchanges)} exchanges",
         "rate": rate,
         "trades": len(latencies_ms),
         "never": never,
