@@ -41,7 +41,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(status)
 
 
-_FAILURE_STATUS: Final = {"verify": 2, "gaps": 2, "repair": 2, "rebuild": 2, "status": 2}
+_FAILURE_STATUS: Final = {
+    "verify": 2,
+    "gaps": 2,
+    "repair": 2,
+    "rebuild": 2,
+    "reconcile": 2,
+    "status": 2,
+}
 """Exit statuses of commands that could not do their work, if other than 1."""
 
 
@@ -122,6 +129,13 @@ def _add_rebuild(commands: Any) -> None:  # noqa: ANN401
     from candlewax.cli import rebuild
 
     rebuild.add(commands)
+
+
+def _add_reconcile(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.cli import reconcile
+    from dataflows import ohlcv
+
+    reconcile.add(commands, ohlcv.build)
 
 
 def _add_watch(commands: Any) -> None:  # noqa: ANN401
@@ -205,6 +219,7 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
     "backfill": _add_backfill,
     "repair": _add_repair,
     "rebuild": _add_rebuild,
+    "reconcile": _add_reconcile,
     "watch": _add_watch,
     "simulate": _add_simulate,
     "up": _add_up,

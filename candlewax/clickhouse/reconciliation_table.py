@@ -19,7 +19,7 @@ _LOW_PRIORITY: Final = "SETTINGS max_threads = 1, priority = 10, join_use_nulls 
 
 _PENDING: Final = f"""
 SELECT symbol, toUnixTimestamp(window_start) AS start_s, {", ".join(AMOUNTS)}, trade_count,
-    version, revision
+    version, revision, toString(status) AS status
 FROM ohlcv FINAL
 LEFT ANTI JOIN
 (
@@ -63,6 +63,7 @@ RECONCILIATIONS: Final[Columns] = {
     "result": pl.Int8,
     "version": pl.UInt64,
     "revision": pl.UInt16,
+    "status": pl.String,
     "fields": pl.List(pl.String),
     "ours": pl.List(pl.String),
     "theirs": pl.List(pl.String),
@@ -76,7 +77,10 @@ Minute = tuple[str, int]
 
 
 class Reconciled(NamedTuple):
-    """Comparison of a minute; `version` and `revision` are 0 if we have no candle of it."""
+    """Comparison of a minute; `version` and `revision` are 0 if we have no candle of it.
+
+    `status` is that of the candle's certificate.
+    """
 
     symbol: str
     start_s: int
@@ -84,6 +88,7 @@ class Reconciled(NamedTuple):
     revision: int
     comparison: Comparison
     compared_at: datetime
+    status: str = ""
 
 
 class ReconciliationTable:
@@ -137,6 +142,7 @@ def _row(exchange: str, row: Reconciled) -> Iterable[object]:
         int(comparison.result),
         row.version,
         row.revision,
+        row.status,
         [difference.field for difference in comparison.differences],
         [difference.ours for difference in comparison.differences],
         [difference.theirs for difference in comparison.differences],

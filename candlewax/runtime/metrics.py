@@ -112,7 +112,7 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
     "reconciled": (
         "candlewax_reconciled_candles",
         "Closed one-minute candles compared with the exchange's own, by result.",
-        ("exchange", "result"),
+        ("exchange", "result", "status"),
     ),
     "gaps": (
         "candlewax_gaps",

@@ -89,6 +89,7 @@ class Reconciler:
                 self._compare_market(client, min(self._due, key=self._last_asked))
             if not self._due:
                 self._store()
+            self._update_gauge()
         except (QueryError, UnavailableError, DatabaseError) as error:
             self._schedule.repeat_look()
             self._fail(f"the candles cannot be compared: {str(error).partition(', Stack')[0]}")
@@ -120,7 +121,6 @@ class Reconciler:
             for symbol, candles in due.items()
             if candles and (native_symbol := self._native_symbols.get(symbol))
         }
-        self._update_gauges(sum(map(len, due.values())))
 
     def _compare_market(self, client: Client, symbol: str) -> None:
         """Request the candles of one answer of a market, and compare those that are due."""
@@ -199,15 +199,12 @@ class Reconciler:
             self._schedule.retry(key, is_final=is_final)
             if not is_final:
                 return
-        row = Reconciled(
-            symbol, candle.start_s, candle.version, candle.revision, comparison, self._time()
-        )
-        self._add(row)
+        self._add(Reconciled(*key, comparison, self._time(), candle.status))
 
     def _add(self, row: Reconciled) -> None:
         self._results.append(row)
         name = row.comparison.result.name.lower()
-        self._counters.increment(1, "reconciled", self._exchange, name)
+        self._counters.increment(1, "reconciled", self._exchange, name, row.status)
 
     def _time(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)
@@ -220,13 +217,15 @@ class Reconciler:
         self._table.write(rows)
         self._counters.set_gauge(int(self._now()), "last_reconciliation", self._exchange)
         differing = [row for row in rows if row.comparison.result is Result.DIFFERS]
-        for row in differing[:_MOST_LOGGED]:
-            _log.error("%s", _describe(self._exchange, row))
+        for row in sorted(differing, key=_is_expected)[:_MOST_LOGGED]:
+            level = logging.WARNING if _is_expected(row) else logging.ERROR
+            _log.log(level, "%s", _describe(self._exchange, row))
         if len(differing) > _MOST_LOGGED:
             more = len(differing) - _MOST_LOGGED
-            _log.error("%s: %d more candles differ from its own", self._exchange, more)
+            _log.warning("%s: %d more candles differ from its own", self._exchange, more)
 
-    def _update_gauges(self, pending: int) -> None:
+    def _update_gauge(self) -> None:
+        pending = sum(len(market.candles) for market in self._due.values())
         self._counters.set_gauge(pending, "unreconciled", self._exchange)
 
     def _fail(self, reason: str) -> None:
@@ -236,8 +235,14 @@ class Reconciler:
         self._has_failed = True
 
 
+def _is_expected(row: Reconciled) -> bool:
+    """Return whether the certificate says itself that the candle may lack trades."""
+    return row.status in {"", "gaps", "partial"}
+
+
 def _describe(exchange: str, row: Reconciled) -> str:
     start = datetime.fromtimestamp(row.start_s, UTC)
     fields = "; ".join(map(str, row.comparison.differences))
     where = f"{exchange} {row.symbol} 1m {start:%Y-%m-%d %H:%M}"
-    return f"{where}: differs from the exchange's own candle in {fields}"
+    status = f" ({row.status})" if row.status else ""
+    return f"{where}{status}: differs from the exchange's own candle in {fields}"

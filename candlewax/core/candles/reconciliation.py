@@ -28,7 +28,7 @@ class Result(IntEnum):
 
 
 class OurCandle(NamedTuple):
-    """A closed one-minute candle of ours; `start_s` in seconds since 1970, as in `ohlcv`."""
+    """A closed one-minute candle of ours, as in `ohlcv`; `start_s` in seconds since 1970."""
 
     start_s: int
     open: Decimal
@@ -42,6 +42,7 @@ class OurCandle(NamedTuple):
     trade_count: int
     version: int = 0
     revision: int = 0
+    status: str = ""
 
 
 class Difference(NamedTuple):
