@@ -121,7 +121,10 @@ class _Up:
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             settings = replace(settings, clickhouse=Path(folder), is_placed=True)
             self._kind = ""
-            self._database_suffix = "; it is removed at the end, unless --keep is given"
+            self._database_suffix = (
+                "; it is removed at the end, unless --keep is given. Other commands read it with "
+                f"CANDLEWAX_CLICKHOUSE={folder}"
+            )
         self._settings = settings
         exchanges = settings.exchanges or instruments.exchanges
         self._process = ProcessContext(

@@ -197,8 +197,12 @@ def connect(location: Path | Server, database: str, *, fail_fast: bool = False) 
     """
     if fail_fast and isinstance(location, Server):
         return Database(_client(location, database, **SHORT_TIMEOUTS))
-    if isinstance(location, Path) and not location.is_dir():
-        raise DatabaseError(f"{location}: no database here; candlewax init makes one")
+    # The engine would make one in any directory, and leave its files there.
+    if isinstance(location, Path) and not (location / "metadata").is_dir():
+        raise DatabaseError(
+            f"{location}: no database here; a run that stores makes it, such as candlewax live or "
+            "candlewax up --keep, and CANDLEWAX_CLICKHOUSE names another"
+        )
     opened = _database(location, database)
     try:
         ddl.require_known_version(opened.client)
