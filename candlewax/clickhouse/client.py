@@ -197,8 +197,7 @@ def connect(location: Path | Server, database: str, *, fail_fast: bool = False) 
     """
     if fail_fast and isinstance(location, Server):
         return Database(_client(location, database, **SHORT_TIMEOUTS))
-    # The engine would make one in any directory, and leave its files there.
-    if isinstance(location, Path) and not (location / "metadata").is_dir():
+    if isinstance(location, Path) and not has_database(location):
         raise DatabaseError(
             f"{location}: no database here; a run that stores makes it, such as candlewax live or "
             "candlewax up --keep, and CANDLEWAX_CLICKHOUSE names another"
@@ -210,6 +209,14 @@ def connect(location: Path | Server, database: str, *, fail_fast: bool = False) 
         opened.close()
         raise _unusable(location, database, error) from error
     return opened
+
+
+def has_database(folder: Path) -> bool:
+    """Return True if an engine has stored in a directory before.
+
+    To open another one would leave the engine's files there.
+    """
+    return (folder / "metadata").is_dir()
 
 
 def open_default(location: Path | Server) -> Database:

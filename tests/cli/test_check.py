@@ -52,3 +52,29 @@ def test_a_replay_asks_no_exchange(tmp_path: Path, addresses: dict[str, str]) ->
     done = command("check", CANDLEWAX_CLICKHOUSE=str(tmp_path / "tables"), **addresses)
     assert not lines(done.stdout, "REST")
     assert done.returncode == 0
+
+
+def test_live_feed_is_checked_for_the_directory_it_would_fill(
+    tmp_path: Path, addresses: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {"CANDLEWAX_FEED": "live", "CANDLEWAX_EXCHANGES": "binance", **addresses}
+    (found,) = lines(command("check", **settings).stdout, "database")
+    assert found == [
+        "note",
+        "database",
+        "data/simulated: is not there yet; the first start makes it",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_empty_directory_holds_no_database_yet(tmp_path: Path) -> None:
+    """And stays empty, also if a command reads it."""
+    settings = {"CANDLEWAX_CLICKHOUSE": str(tmp_path)}
+    done = command("check", **settings)
+    assert lines(done.stdout, "database")[0][0] == "note"
+    assert done.returncode == 0
+    read = command("sql", "SELECT 1", **settings)
+    assert read.returncode == 1
+    assert read.stderr.startswith(f"candlewax: {tmp_path}: no database here")
+    assert not list(tmp_path.iterdir())
