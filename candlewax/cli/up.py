@@ -206,6 +206,8 @@ class _Up:
             self._stack.callback(monitor.end)
         cli_main(flow, epoch_interval=EPOCH)
         broadcaster.feeds.has_ended = True
+        if self._playback and not self._shutdown():
+            print(_describe_played(self._process.counters), flush=True)
         _wait_for(self._shutdown)
         print("Stopped as asked.", flush=True)
         return 0
@@ -251,6 +253,16 @@ class _PlaybackPageClock(Clock):
 
 def _clock(playback: PlaybackClock | None) -> Clock:
     return _PlaybackPageClock(playback) if playback else Clock()
+
+
+def _describe_played(counters: Counters) -> str:
+    """Return what a recording brought: without it, one that is unreadable or known is silent."""
+    new, repeated = counters.total("trades"), counters.total("duplicates")
+    return (
+        f"The recording has ended: {counters.total('frames'):,} frames, {new:,} new trades, "
+        f"{repeated:,} repeated or stored before, {counters.total('dead_letters'):,} dead letters. "
+        "The page stays until Ctrl-C."
+    )
 
 
 def _wait_for(should_stop: Callable[[], bool]) -> None:
