@@ -114,7 +114,7 @@ class _Up:
         instruments = load_instruments(settings.instruments)
         self._playback = None if settings.is_live else _build_playback(settings, arguments)
         self._kind = kind_of(settings)
-        self._database_suffix = ""
+        self._database_suffix = "."
         if not (settings.is_live or arguments.keep or not isinstance(settings.clickhouse, Path)):
             # In a database that holds the recording, all trades are duplicates and nothing moves.
             folder = tempfile.mkdtemp(prefix="candlewax-")
@@ -122,7 +122,7 @@ class _Up:
             settings = replace(settings, clickhouse=Path(folder), is_placed=True)
             self._kind = ""
             self._database_suffix = (
-                "; it is removed at the end, unless --keep is given. Other commands read it with "
+                "; it is removed at the end, unless --keep is given.\nOther commands read it with "
                 f"CANDLEWAX_CLICKHOUSE={folder}"
             )
         self._settings = settings
@@ -142,7 +142,7 @@ class _Up:
         self._stack.callback(database.close)
         record_subscriptions(self._process, database)
         print(describe_instruments(settings))
-        print(f"{describe_database(settings)}{self._database_suffix}.", flush=True)
+        print(f"{describe_database(settings)}{self._database_suffix}", flush=True)
         store = Store(
             partial(connect, settings.clickhouse, settings.database, fail_fast=True),
             before_query=self._store_pending,
