@@ -29,8 +29,10 @@ def lines(text: str, subject: str) -> list[list[str]]:
     return [part for part in parts if part[1] == subject]
 
 
-def test_each_exchange_in_use_is_asked_by_rest(tmp_path: Path, addresses: dict[str, str]) -> None:
-    """One that does not answer is wrong. Those that are not in use are not asked."""
+def test_each_exchange_in_use_is_asked_by_rest(
+    tmp_path: Path, addresses: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that does not answer is wrong, and told once. Those not in use are not asked."""
     settings = {
         "CANDLEWAX_FEED": "live",
         "CANDLEWAX_EXCHANGES": "binance,kraken",
@@ -45,6 +47,7 @@ def test_each_exchange_in_use_is_asked_by_rest(tmp_path: Path, addresses: dict[s
     assert binance[2].endswith(" answers with trades")
     assert other[2].startswith(f"kraken: no answer from {kraken}")
     assert done.returncode == 1
+    assert not [one for one in caplog.records if "waits" in one.getMessage()]
     assert command("check", **settings | {"CANDLEWAX_EXCHANGES": "binance"}).returncode == 0
 
 
