@@ -23,6 +23,7 @@ from bench.live import (
     offloading,
     page,
     sockets,
+    venues,
     watched,
     workers,
 )
@@ -47,6 +48,9 @@ PARTS: Final[Mapping[str, Callable[[argparse.Namespace], Iterator[Result]]]] = {
     ),
     "page": lambda options: page.run(options.seconds or _SECONDS),
     "workers": lambda options: workers.run(options.frames),
+    "venues": lambda options: venues.run(
+        options.seconds or _SECONDS, tuple(options.rates or venues.RATES)
+    ),
     "watched": lambda options: watched.run(options.seconds or _SECONDS),
     "api": lambda options: api.run(options.asked, tuple(options.served)),
     "last": lambda _: last.run(),
@@ -65,7 +69,7 @@ def main() -> None:
         "--seconds",
         type=float,
         help=f"of each measurement of footprint ({footprint.SECONDS:g}), and of latency, page, "
-        f"watched and offloading ({_SECONDS:g})",
+        f"watched, offloading and venues ({_SECONDS:g})",
     )
     parser.add_argument(
         "--warm", type=float, default=footprint.WARM, help="seconds before each, of footprint"
@@ -74,7 +78,10 @@ def main() -> None:
         "--ways", nargs="+", choices=chain.WAYS, default=chain.WAYS, help="of chain"
     )
     parser.add_argument(
-        "--rates", type=int, nargs="+", help="trades a second, of latency, footprint and offloading"
+        "--rates",
+        type=int,
+        nargs="+",
+        help="trades a second, of latency, footprint, offloading and venues",
     )
     parser.add_argument(
         "--where", nargs="+", choices=latency.WHERE, default=latency.WHERE, help="of latency"
@@ -184,6 +191,16 @@ def _pages(results: list[Result]) -> Table:
     return table
 
 
+def _delays(results: list[Result]) -> Table:
+    names = ("rate", "what", "trades", "never", "p50_ms", "p99_ms", "seconds")
+    title = "From sent to the stream, or to stored candles"
+    table = Table(*names, "seconds of a core", "others' cores", title=title)
+    for result in results:
+        fields = (str(result.get(name, "")) for name in names)
+        table.add_row(*fields, _format_cpu(result), f"{result['others_cores']:.2f}")
+    return table
+
+
 def _lasts(results: list[Result]) -> Table:
     names = ("what", "asked", "per_core_second", "per_second", "others_cores")
     table = Table(*names, title="Requests for the last candles, from memory")
@@ -199,9 +216,11 @@ _TABLES: Final[Mapping[str, Callable[[list[Result]], Table]]] = {
     "footprint": _footprints,
     "page": _pages,
     "workers": _workers,
+    "venues": _delays,
     "watched": lambda results: _speeds("From a recording to the tables, watched", results),
     "api": _pages,
     "last": _lasts,
+    "offloading": _delays,
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 
 from bytewax.recovery import init_db_dir
 
+from candlewax.simulator.exchanges.registry import PATHS
 from tests.support.clickhouse_process import Serving
 from tests.support.kafka.broker import Broker, fetch_jars
 from tests.support.ports import free_port
@@ -180,14 +181,13 @@ class Stage:
         return self.python(name, *arguments, **settings)
 
     def simulator(self, *options: str) -> tuple[Piece, dict[str, str]]:
-        """Start the simulator; also return the settings with its addresses."""
+        """Start the simulator; also return the settings with the addresses of all exchanges."""
         port = free_port()
         piece = self.python("simulator", "-c", COMMAND, "simulate", f"--port={port}", *options)
         piece.wait_for_output("open at")
         urls = {
-            "CANDLEWAX_BINANCE_URL": f"ws://127.0.0.1:{port}/binance/stream",
-            "CANDLEWAX_KRAKEN_URL": f"ws://127.0.0.1:{port}/kraken/v2",
-            "CANDLEWAX_COINBASE_URL": f"ws://127.0.0.1:{port}/coinbase",
+            f"CANDLEWAX_{exchange.upper()}_URL": f"ws://127.0.0.1:{port}{path}"
+            for exchange, path in PATHS.items()
         }
         return piece, {"CANDLEWAX_FEED": "live", **urls}
 

@@ -142,6 +142,8 @@ def _from_rest(
     request: BackfillRequest, settings: Settings, counters: Counters, counts: SpanCounts
 ) -> tuple[TextFactory, int]:
     exchange = request.exchange
+    if reason := EXCHANGES[exchange].rest.no_trades_because:
+        raise SettingsError(f"{exchange} cannot be asked for trades: {reason}")
     endpoint = rest_endpoints(settings, [exchange], real=True).get(exchange)
     if endpoint is None:
         raise SettingsError(

@@ -18,7 +18,7 @@ from websockets.frames import CloseCode
 
 from candlewax.runtime.installation import dataflow_command
 from candlewax.simulator.exchanges import published
-from candlewax.simulator.exchanges.registry import NATIVE_SYMBOLS
+from candlewax.simulator.exchanges.registry import NATIVE_SYMBOLS, PATHS
 from candlewax.simulator.plan import FaultRates, Plan
 from candlewax.simulator.replay import LogError
 from candlewax.simulator.server import Simulator
@@ -28,6 +28,8 @@ _IDS_BEGIN: Final = 1_767_225_600
 
 _IDS_A_SECOND: Final = 100_000
 """Ids per second, so that a later start has higher ids unless a market trades more often."""
+
+_PLAYED: Final = "binance,binance_usdm,kraken,coinbase"
 
 _KEEP: Final = 200_000
 """Number of trades kept in memory, of each market and of all together."""
@@ -62,6 +64,13 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command.add_argument("--port", type=_parse_port, default=8765, help="0 for any that is free")
     command.add_argument(
         "--rate", type=_parse_positive, default=50.0, help="trades a second, all exchanges together"
+    )
+    command.add_argument(
+        "--exchanges",
+        type=_parse_exchanges,
+        default=_PLAYED,
+        metavar="ID,...",
+        help="those that trade; the others are open and have no trades",
     )
     command.add_argument(
         "--seed", type=int, default=1, help="the same seed gives the same trades at other times"
@@ -161,6 +170,15 @@ def _parse_close_code(text: str) -> int:
     )
 
 
+def _parse_exchanges(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    if unknown := [name for name in names if name not in PATHS]:
+        raise argparse.ArgumentTypeError(
+            f"expected some of {', '.join(PATHS)}, comma-separated, got {unknown[0]!r}"
+        )
+    return names
+
+
 def _parse_native_symbol(text: str) -> str:
     if text not in NATIVE_SYMBOLS:
         examples = f"{NATIVE_SYMBOLS[0]}, {NATIVE_SYMBOLS[-1]}"
@@ -179,6 +197,7 @@ def plan(arguments: argparse.Namespace) -> Plan:
     rates = {item.name: getattr(arguments, item.name) for item in fields(FaultRates)}
     return Plan(
         rate=arguments.rate,
+        exchanges=arguments.exchanges,
         seed=arguments.seed,
         fault_rates=FaultRates(**{**rates, "refuse": tuple(arguments.refuse)}),
         recording=arguments.recording,
@@ -229,13 +248,13 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 def _print_addresses(simulator: Simulator) -> None:
     """Print the settings that connect a pipeline to the simulator."""
-    names = ("binance", "kraken", "coinbase")
+    names = simulator.plan.exchanges
     urls = [
         f"CANDLEWAX_{name.upper()}_{kind}={url}"
         for name in names
         for kind, url in (("URL", simulator.url(name)), ("REST_URL", simulator.rest_url(name)))
     ]
-    print(f"The exchanges are open at {simulator.url('binance')} and so on. Elsewhere, type\n")
+    print(f"The exchanges are open at {simulator.url(names[0])} and so on. Elsewhere, type\n")
     words = ["    CANDLEWAX_FEED=live", *urls, dataflow_command("live")]
     print(" \\\n    ".join(words), end="\n\n", flush=True)
 

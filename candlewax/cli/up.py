@@ -114,14 +114,17 @@ class _Up:
         instruments = load_instruments(settings.instruments)
         self._playback = None if settings.is_live else _build_playback(settings, arguments)
         self._kind = kind_of(settings)
-        self._database_suffix = ""
+        self._database_suffix = "."
         if not (settings.is_live or arguments.keep or not isinstance(settings.clickhouse, Path)):
             # In a database that holds the recording, all trades are duplicates and nothing moves.
             folder = tempfile.mkdtemp(prefix="candlewax-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             settings = replace(settings, clickhouse=Path(folder), is_placed=True)
             self._kind = ""
-            self._database_suffix = "; it is removed at the end, unless --keep is given"
+            self._database_suffix = (
+                "; it is removed at the end, unless --keep is given.\nOther commands read it with "
+                f"CANDLEWAX_CLICKHOUSE={folder}"
+            )
         self._settings = settings
         exchanges = settings.exchanges or instruments.exchanges
         self._process = ProcessContext(
@@ -139,7 +142,7 @@ class _Up:
         self._stack.callback(database.close)
         record_subscriptions(self._process, database)
         print(describe_instruments(settings))
-        print(f"{describe_database(settings)}{self._database_suffix}.", flush=True)
+        print(f"{describe_database(settings)}{self._database_suffix}", flush=True)
         store = Store(
             partial(connect, settings.clickhouse, settings.database, fail_fast=True),
             before_query=self._store_pending,
@@ -203,6 +206,8 @@ class _Up:
             self._stack.callback(monitor.end)
         cli_main(flow, epoch_interval=EPOCH)
         broadcaster.feeds.has_ended = True
+        if self._playback and not self._shutdown():
+            print(_describe_played(self._process.counters), flush=True)
         _wait_for(self._shutdown)
         print("Stopped as asked.", flush=True)
         return 0
@@ -248,6 +253,16 @@ class _PlaybackPageClock(Clock):
 
 def _clock(playback: PlaybackClock | None) -> Clock:
     return _PlaybackPageClock(playback) if playback else Clock()
+
+
+def _describe_played(counters: Counters) -> str:
+    """Return what a recording brought: without it, one that is unreadable or known is silent."""
+    new, repeated = counters.total("trades"), counters.total("duplicates")
+    return (
+        f"The recording has ended: {counters.total('frames'):,} frames, {new:,} new trades, "
+        f"{repeated:,} repeated or stored before, {counters.total('dead_letters'):,} dead letters. "
+        "The page stays until Ctrl-C."
+    )
 
 
 def _wait_for(should_stop: Callable[[], bool]) -> None:

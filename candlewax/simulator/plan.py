@@ -84,6 +84,8 @@ class Plan:
     """
 
     rate: float = 50
+    exchanges: tuple[str, ...] = ()
+    """Exchanges that trade, () for all; the others are open and have no trades."""
     seed: int = 1
     fault_rates: FaultRates = field(default_factory=FaultRates)
     recording: Path | None = None

@@ -94,7 +94,8 @@ class Player:
         self._venues = venues
         self._running = running
         rate = _FLOOD_RATE if plan.flood else plan.rate
-        markets = [market for venue in venues.values() for market in venue.markets.values()]
+        played = plan.exchanges or tuple(venues)
+        markets = [market for name in played for market in venues[name].markets.values()]
         self._tape = TradeTape(markets, plan.seed, rate, plan.ids_from)
         self._played = 0
         self._last_us = time.time_ns() // 1000

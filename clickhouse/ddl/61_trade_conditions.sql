@@ -4,7 +4,8 @@ CREATE OR REPLACE VIEW trade_conditions AS
 SELECT
     exchange,
     condition,
-    (exchange, condition) IN (('binance_usdm', 'INSURANCE_FUND'), ('binance_usdm', 'ADL'), ('binance_usdm', 'NA')) AS known,
+    (exchange, condition) IN (('binance_usdm', 'INSURANCE_FUND'), ('binance_usdm', 'ADL'), ('binance_usdm', 'NA'),
+        ('kraken_futures', 'termination'), ('kraken_futures', 'block'), ('kraken_futures', 'assignment')) AS known,
     count() AS trades,
     min(timestamp) AS first_timestamp,
     max(timestamp) AS last_timestamp

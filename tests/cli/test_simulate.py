@@ -144,6 +144,7 @@ def run(*options: str) -> "subprocess.CompletedProcess[str]":
         (["--skip", "2"], "--skip: expected a chance from 0 to 1, got '2'"),
         (["--pace", "-1"], "--pace: expected a number from 0 up, got '-1'"),
         (["--drop-every", "soon"], "--drop-every: expected a number from 0 up, got 'soon'"),
+        (["--exchanges", "kraken,mtgox"], "comma-separated, got 'mtgox'"),
         (["--refuse", "FOO"], "--refuse: expected a native symbol as BTCUSDT"),
         (["--close-code", "1005"], "--close-code: expected a close code"),
         (["--recording", "nowhere.tsv"], "--recording: there is no file 'nowhere.tsv'"),

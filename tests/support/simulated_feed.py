@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -31,6 +32,7 @@ def subscribed(
     exchange: str, plan: Plan, *unknown: str, **changes: Any
 ) -> Iterator[tuple[Simulator, Run, Reader]]:
     """Start a simulator, and a reader of all markets of an exchange and of some unknown ones."""
+    plan = replace(plan, exchanges=(exchange,))
     natives = [market.native_symbol for market in markets_of(exchange)]
     with reading(plan, exchange, [*natives, *unknown], **changes) as parts:
         yield parts
@@ -78,7 +80,7 @@ def received(reader: Reader, exchange: str) -> set[tuple[str, str]]:
 def published(simulator: Simulator, exchange: str) -> set[tuple[str, str]]:
     """Return native symbol and id of each published trade."""
     return {
-        (entry.trade.market.native_symbol, str(entry.trade.trade_id))
+        (entry.trade.market.native_symbol, simulator.venues[exchange].trade_id(entry.trade))
         for entry in simulator.journal
         if entry.trade.market.exchange == exchange
     }

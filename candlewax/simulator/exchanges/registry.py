@@ -8,8 +8,10 @@ from candlewax.simulator.exchanges import gemini as as_gemini
 from candlewax.simulator.exchanges import kraken as as_kraken
 from candlewax.simulator.exchanges import okx as as_okx
 from candlewax.simulator.exchanges.binance import BinanceSession, feeds
+from candlewax.simulator.exchanges.bitfinex import BitfinexFeed, BitfinexSession
 from candlewax.simulator.exchanges.coinbase import CoinbaseSession
 from candlewax.simulator.exchanges.kraken import KrakenSession
+from candlewax.simulator.exchanges.kraken_futures import KrakenFuturesFeed, KrakenFuturesSession
 from candlewax.simulator.exchanges.published import PublishedTrades
 from candlewax.simulator.exchanges.venue import NewClient, Venue
 from candlewax.simulator.frame_faults import FaultPicker
@@ -26,6 +28,8 @@ PATHS: Final = {
     "okx": "/okx/ws/v5/business",
     "bitstamp": "/bitstamp",
     "gemini": "/gemini",
+    "kraken_futures": "/kraken_futures/ws/v1",
+    "bitfinex": "/bitfinex/ws/2",
 }
 """Websocket path of each exchange."""
 
@@ -37,6 +41,8 @@ _EXCHANGES: Final[dict[str, tuple[list[Market], list[Feed], NewClient]]] = {
     "okx": (as_okx.MARKETS, [as_okx.OkxFeed()], as_okx.OkxSession),
     "bitstamp": (as_bitstamp.MARKETS, [as_bitstamp.BitstampFeed()], as_bitstamp.BitstampSession),
     "gemini": (as_gemini.MARKETS, [as_gemini.GeminiFeed()], as_gemini.GeminiSession),
+    "kraken_futures": (catalog.KRAKEN_FUTURES, [KrakenFuturesFeed()], KrakenFuturesSession),
+    "bitfinex": (catalog.BITFINEX, [BitfinexFeed()], BitfinexSession),
 }
 """Markets, feeds and client class of each exchange."""
 

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from candlewax.simulator.exchanges import bitstamp, gemini
+from candlewax.simulator.exchanges import bitfinex_rest, bitstamp, gemini, kraken_futures_rest
 from candlewax.simulator.exchanges.market_lists import market_list
 from candlewax.simulator.exchanges.okx import reply_okx
 from candlewax.simulator.exchanges.rest_candles import CANDLE_REPLIES
@@ -58,7 +58,7 @@ class Rest:
         if venue is None or reply is None or not path.startswith(_ROOTS[exchange]):
             return None
         self.log.append((time.monotonic(), exchange, target))
-        reply_candles = CANDLE_REPLIES.get(exchange)
+        reply_candles = _CANDLE_REPLIES.get(exchange)
         fault = self._draw_fault()
         if fault is RestFault.FAILED:
             return Answer(_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -95,6 +95,8 @@ _ROOTS: Final = {
     "okx": "api/v5/",
     "bitstamp": "api/v2/",
     "gemini": "v",
+    "kraken_futures": "",
+    "bitfinex": "v2/",
 }
 _LIMITED: Final = {
     "binance": '{"code":-1003,"msg":"Too much request weight used."}',
@@ -104,6 +106,8 @@ _LIMITED: Final = {
     "okx": '{"msg":"Too Many Requests","code":"50011"}',
     "bitstamp": bitstamp.LIMITED,
     "gemini": gemini.LIMITED,
+    "kraken_futures": kraken_futures_rest.LIMITED,
+    "bitfinex": bitfinex_rest.LIMITED,
 }
 
 _REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
@@ -114,4 +118,11 @@ _REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
     "okx": reply_okx,
     "bitstamp": bitstamp.reply_bitstamp,
     "gemini": gemini.reply_gemini,
+    "kraken_futures": kraken_futures_rest.reply_trades,
+    "bitfinex": bitfinex_rest.reply_trades,
+}
+_CANDLE_REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer | None]]] = {
+    **CANDLE_REPLIES,
+    "kraken_futures": kraken_futures_rest.reply_candles,
+    "bitfinex": bitfinex_rest.reply_candles,
 }

@@ -195,6 +195,34 @@ USDM_BTC: Final = Market(
     conditions=("INSURANCE_FUND", "NA", "ADL"),
 )
 
+KRAKEN_FUTURES: Final = [
+    Market(
+        exchange="kraken_futures",
+        native_symbol=native_symbol,
+        base=base,
+        quote="USD",
+        symbol=f"{base}/USD:USD",
+        price_decimals=1,
+        lot_decimals=lot_decimals,
+        price=ASSETS[base].price * 10 // MILLION,
+        lots=lots,
+        gap_us=gap_us,
+        first_id=first_id,
+    )
+    for native_symbol, base, lot_decimals, lots, gap_us, first_id in (
+        ("PF_XBTUSD", "BTC", 4, 80, 16_000_000, 883_384),
+        ("PF_ETHUSD", "ETH", 3, 300, 24_000_000, 421_131),
+    )
+]
+
+BITFINEX: Final = [
+    _market("bitfinex", (asset, "USD"), f"t{asset}USD", decimals, gap_us, first_id, 20)
+    for asset, decimals, gap_us, first_id in (
+        ("BTC", (1, 8), 16_000_000, 1_788_348_473),
+        ("ETH", (2, 8), 24_000_000, 1_612_269_657),
+    )
+]
+
 KRAKEN_EUR: Final = Market(
     exchange="kraken",
     native_symbol="XBT/EUR",

@@ -58,4 +58,6 @@ export const EXCHANGES = {
   okx: "OKX",
   bitstamp: "Bitstamp",
   gemini: "Gemini",
+  kraken_futures: "Kraken Futures",
+  bitfinex: "Bitfinex",
 };
