@@ -22,6 +22,8 @@ from candlewax.pipeline import builder
 from candlewax.pipeline.data_kind import claim
 from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.counters import Counters
+from candlewax.simulator.exchanges.bitstamp import BitstampFeed
+from candlewax.simulator.exchanges.gemini import GeminiFeed
 from candlewax.simulator.frames import trades as frames
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.plan import FaultRates, Plan
@@ -68,6 +70,10 @@ def frame(trade: Trade) -> str:
         return frames.binance_usdm(trade, at)
     if exchange == "kraken":
         return frames.kraken_v2([trade])
+    if exchange == "bitstamp":
+        return BitstampFeed().trades((trade,), at)
+    if exchange == "gemini":
+        return GeminiFeed().trades((trade,), at)
     return frames.coinbase_advanced([trade], at, 0)
 
 
