@@ -111,16 +111,19 @@ def test_whole_span_is_requested_where_ids_count_nothing(tables: Database, excha
     though REST tells other times, and no gap is claimed.
     """
     with played() as (simulator, _):
-        begin = begin_of(simulator, exchange, 0.3)
         hear(tables, simulator, exchange, lambda place, _: place % 3 == 0)
-        everything = since(simulator, exchange, 0)
-        known = ids(tables, exchange)
-        # Bitstamp shows a whole minute or hour.
-        expected = everything if exchange == "bitstamp" else since(simulator, exchange, begin)
-        fill(tables, simulator, exchange, begin, len(expected - known))
-    assert known < known | expected <= ids(tables, exchange) <= everything
+        known, expected = ids(tables, exchange), since(simulator, exchange, 0)
+        fill(
+            tables,
+            simulator,
+            exchange,
+            begin_of(simulator, exchange, 0),
+            len(expected) - len(known),
+        )
+    assert known < expected
+    assert ids(tables, exchange) == expected
     rows = tables.query("SELECT count() AS n FROM silver_trades").item()
-    assert rows == len(ids(tables, exchange))
+    assert rows == len(expected)
     assert gaps(tables) == []
     assert verify(tables.client).equal
     assert not check_totals(tables.client)
