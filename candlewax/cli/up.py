@@ -30,6 +30,7 @@ from candlewax.feeds.replay.paced import PacedSource, PlaybackClock
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
 from candlewax.pipeline.app import serve_metrics
+from candlewax.pipeline.bars import BarThread
 from candlewax.pipeline.builder import Components
 from candlewax.pipeline.data_kind import kind_of, open_for_kind
 from candlewax.pipeline.process import ProcessContext
@@ -200,6 +201,10 @@ class _Up:
             cold = ColdThread(settings)
             cold.begin()
             self._stack.callback(cold.end)
+        bars = BarThread.of(settings, self._process.instruments)
+        if bars:
+            bars.begin()
+            self._stack.callback(bars.end)
         if monitor:
             monitor.begin()
             self._stack.callback(monitor.close)

@@ -192,13 +192,21 @@ def load(path: Path) -> Instruments:
         _check_subscriptions(path, exchange, content[exchange].get("subscribe", {}))
     subscribed = {exchange: list(content[exchange].get("subscribe", ())) for exchange in content}
     assets = {exchange: _listed_assets(path, exchange, content[exchange]) for exchange in content}
-    bars = {exchange: _bars(path, exchange, content[exchange]) for exchange in content}
+    bars = {name: _bars(path, name, content[name], listed[name]) for name in content}
     return Instruments(listed, subscribed, assets, bars)
 
 
-def _bars(path: Path, exchange: str, section: dict[str, Any]) -> MarketRules:
+def _bars(
+    path: Path, exchange: str, section: dict[str, Any], listed: Mapping[str, Instrument]
+) -> MarketRules:
     rules: dict[str, tuple[BarRule, ...]] = {}
+    symbols = {market.symbol for market in listed.values()}
     for symbol, texts in section.get("bars", {}).items():
+        if symbol not in symbols:
+            raise InstrumentsError(
+                f"{path}: [{exchange}.bars] {symbol} is no unified symbol of a market in "
+                "subscribe or also"
+            )
         try:
             rules[symbol] = parse_rules(texts)
         except ValueError as error:

@@ -16,7 +16,8 @@ from tests.support import bar_oracle, oracle
 from tests.support.candles import DAY
 from tests.support.examples import examples
 from tests.support.oracle import Fill
-from tests.support.verified_tables import moment, store_candles, store_trades, store_watermark
+from tests.support.stored_trades import fill, store
+from tests.support.verified_tables import moment
 
 MINUTE = 60_000_000
 DAY_US = bar_oracle.DAY_US
@@ -28,19 +29,6 @@ CONTENT = (
     "buy_quote_volume", "first_sequence", "last_sequence", "repaired", "missing", "status",
     "closed",
 )  # fmt: skip
-
-
-def store(tables: Database, fills: Sequence[Fill], every: Sequence[Fill] | None = None) -> None:
-    """Store trades, and the candles and the watermark of all that are stored by then."""
-    every = fills if every is None else every
-    store_trades(tables.client, fills)
-    marks = oracle.watermarks(every)
-    certificates = oracle.certificates(every)
-    candles = oracle.candles(every, marks)
-    store_candles(
-        tables.client, {key: {**one, **certificates[key]} for key, one in candles.items()}
-    )
-    store_watermark(tables.client, marks["x"])
 
 
 def clear(tables: Database) -> None:
@@ -125,11 +113,6 @@ def test_bars_are_those_of_all_stored_trades_however_they_came(
         refresh(tables)
     assert_right(tables, fills)
     assert refresh(tables) == 0
-
-
-def fill(number: int, time: int, price: int = 10, quantity: str = "1") -> Fill:
-    return Fill("x", "A/B", str(number), number, DAY + time, True, Decimal(price),
-                Decimal(quantity), offset=number)  # fmt: skip
 
 
 def test_late_trade_moves_the_bars_after_it_and_no_other(tables: Database) -> None:
