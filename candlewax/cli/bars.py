@@ -4,9 +4,9 @@ import argparse
 from contextlib import closing
 
 from candlewax.cli.common import CommandError, exit_on_error, open_database
+from candlewax.clickhouse.bar_thread import bar_rules, refresh_all
 from candlewax.core.instruments import Instruments
 from candlewax.core.instruments import load as load_instruments
-from candlewax.pipeline.bars import bar_rules, refresh_all
 from candlewax.runtime.settings import load as load_settings
 
 

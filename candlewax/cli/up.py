@@ -20,6 +20,7 @@ from bytewax.run import cli_main
 from candlewax.cli import serve_options, up_options
 from candlewax.cli.up_options import SAMPLE_PACE
 from candlewax.clickhouse import engine
+from candlewax.clickhouse.bar_thread import BarThread
 from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.clickhouse.library_pages import release_library_pages
 from candlewax.core.frames import SourceItem
@@ -30,7 +31,6 @@ from candlewax.feeds.replay.paced import PacedSource, PlaybackClock
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
 from candlewax.pipeline.app import serve_metrics
-from candlewax.pipeline.bars import BarThread
 from candlewax.pipeline.builder import Components
 from candlewax.pipeline.data_kind import kind_of, open_for_kind
 from candlewax.pipeline.process import ProcessContext

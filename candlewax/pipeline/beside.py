@@ -2,8 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from candlewax.clickhouse.bar_thread import BarThread
 from candlewax.core.instruments import Instruments
-from candlewax.pipeline.bars import BarThread
 from candlewax.runtime.settings import Settings
 from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
 

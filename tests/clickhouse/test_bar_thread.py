@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from candlewax.clickhouse.bar_thread import BarThread
 from candlewax.clickhouse.client import Database
 from candlewax.core.bars.rules import parse_rules
 from candlewax.core.instruments import Instrument, Instruments
-from candlewax.pipeline.bars import BarThread
 from candlewax.runtime.settings import Settings
 from tests.support.stored_trades import fill, store
 
