@@ -44,7 +44,7 @@ from candlewax.runtime.installation import describe_database, describe_instrumen
 from candlewax.runtime.settings import Settings, SettingsError, fill_problems
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
-from candlewax.verification.monitor import watch_beside
+from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
 from candlewax.web.app import BackgroundTask, build_app
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
@@ -194,6 +194,17 @@ class _Up:
         flow = self._build(components)
         if database.is_embedded:
             release_library_pages()
+        self._begin_threads(settings, monitor)
+        cli_main(flow, epoch_interval=EPOCH)
+        broadcaster.feeds.has_ended = True
+        if self._playback and not self._shutdown():
+            print(_describe_played(self._process.counters), flush=True)
+        _wait_for(self._shutdown)
+        print("Stopped as asked.", flush=True)
+        return 0
+
+    def _begin_threads(self, settings: Settings, monitor: CrossCheckMonitor | None) -> None:
+        """Start the threads of the cold tier, of bars and of the cross-check, as far as wanted."""
         if settings.cold:
             # Imported here: without a cold tier it costs nothing.
             from candlewax.cold.service import ColdThread  # noqa: PLC0415
@@ -209,13 +220,6 @@ class _Up:
             monitor.begin()
             self._stack.callback(monitor.close)
             self._stack.callback(monitor.end)
-        cli_main(flow, epoch_interval=EPOCH)
-        broadcaster.feeds.has_ended = True
-        if self._playback and not self._shutdown():
-            print(_describe_played(self._process.counters), flush=True)
-        _wait_for(self._shutdown)
-        print("Stopped as asked.", flush=True)
-        return 0
 
     def _store_pending(self) -> None:
         """Store what was received, so that a query sees it: the writer does so once a second."""
