@@ -66,6 +66,11 @@ def markets_of(exchange: str, count: int = 0) -> list[Market]:
     return [*markets, *catalog.make_markets(markets[-1], max(0, count - len(markets)))]
 
 
+def feed_of(exchange: str) -> Feed:
+    """Return the feed of an exchange, in the form that most clients get."""
+    return _EXCHANGES[exchange][1][0]
+
+
 def open_venues(plan: Plan, published: PublishedTrades) -> dict[str, Venue]:
     """Return all exchanges, open."""
     return {
