@@ -29,10 +29,10 @@ from candlewax.core.shards import ShardPlan
 from candlewax.feeds.replay.paced import PacedSource, PlaybackClock
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
-from candlewax.pipeline.app import serve_metrics
 from candlewax.pipeline.builder import Components
 from candlewax.pipeline.data_kind import kind_of, open_for_kind
 from candlewax.pipeline.process import ProcessContext
+from candlewax.pipeline.services import start_services
 from candlewax.pipeline.sources import frame_source, gap_fill_source
 from candlewax.pipeline.subscriptions import record_subscriptions
 from candlewax.runtime.cold_settings import reach_archive
@@ -182,7 +182,7 @@ class _Up:
             before_store=batch_queue.announce,
         )
         self._flush = components.flush
-        serve_metrics(settings, components, self._process)
+        start_services(settings, components, self._process)
         server = serve_options.begin(app, broadcaster, self._address, self._feed_title())
         self._stack.callback(server.stop)
         announced = serve_options.announce(settings.clickhouse, "up", self._address, server.port)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-import polars as pl
 from bytewax.dataflow import Dataflow
 
 from candlewax.clickhouse.client import DatabaseError, connect, open_tables
@@ -37,6 +36,7 @@ from candlewax.pipeline.reports.live import LiveReport
 from candlewax.pipeline.reports.replay import ReplayReport
 from candlewax.pipeline.reports.service import ServiceReport
 from candlewax.pipeline.reports.summary import run_console
+from candlewax.pipeline.services import start_services
 from candlewax.pipeline.sources import (
     empty_source,
     frame_source,
@@ -45,13 +45,10 @@ from candlewax.pipeline.sources import (
     rest_endpoints,
 )
 from candlewax.pipeline.subscriptions import record_subscriptions
-from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.cpu import tune_runtime
 from candlewax.runtime.errors import configure_logging
-from candlewax.runtime.http_status import serve_status
 from candlewax.runtime.installation import describe_instruments
-from candlewax.runtime.metrics import MetricsCollector
 from candlewax.runtime.poll_timer import MAX_IDLE_AMONG_WORKERS_S, SOURCE_ACTIVITY
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
@@ -99,28 +96,6 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
         return _embedded(build, settings, process, shutdown, candles=candles)
     except (SettingsError, InstrumentsError, DatabaseError, BrokerError, RecoveryError) as error:
         sys.exit(f"candlewax: {error}")
-
-
-def serve_metrics(settings: Settings, components: Components, process: ProcessContext) -> None:
-    """Serve metrics and health if the settings ask for it. Raises SettingsError."""
-    metrics.mark_committed()
-    process.health.add("commits", partial(metrics.commit_problem, settings.fresh_seconds))
-    process.health.add("sources", partial(SOURCE_ACTIVITY.problem, settings.fresh_seconds))
-    symbols = {
-        exchange: process.instruments.known_table(exchange)["symbol"].cast(pl.String).unique()
-        for exchange in process.exchanges
-    }
-    serve_status(
-        settings,
-        MetricsCollector(
-            process.counters,
-            components.lags,
-            components.queue_sizes,
-            process.connection_status,
-            symbols,
-        ),
-        process.health,
-    )
 
 
 def _embedded(
@@ -176,7 +151,7 @@ def _embedded(
         )
     if isinstance(report, LiveReport):
         report.before_query = partial(components.flush, REPORT_FLUSH_TIMEOUT_S)
-    serve_metrics(settings, components, process)
+    start_services(settings, components, process)
     flow = build(components)
     if database.is_embedded:
         release_library_pages()
@@ -236,7 +211,7 @@ def _behind_broker(
     else:
         components = _build_consumer(name, settings, brokers, process, broker)
         report.lags = components.lags
-    serve_metrics(settings, components, process)
+    start_services(settings, components, process)
     flow = build(components)
     report.begin()
     if cross_check:
