@@ -31,10 +31,10 @@ from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import Components
 from candlewax.pipeline.data_kind import kind_of, open_for_kind
+from candlewax.pipeline.instruments_table import record_markets
 from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.services import start_services
 from candlewax.pipeline.sources import frame_source, gap_fill_source
-from candlewax.pipeline.subscriptions import record_subscriptions
 from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.cpu import tune_runtime
@@ -137,7 +137,7 @@ class _Up:
         settings, database = open_for_kind(self._settings, self._kind)
         self._settings = settings
         self._stack.callback(database.close)
-        record_subscriptions(self._process, database)
+        record_markets(settings, self._process, database)
         print(describe_instruments(settings))
         print(f"{describe_database(settings)}{self._database_suffix}.", flush=True)
         store = Store(

@@ -29,6 +29,7 @@ from candlewax.pipeline.data_kind import (
     open_for_kind,
     settings_for_kind,
 )
+from candlewax.pipeline.instruments_table import record_markets
 from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.recovery_store import RecoveryError
 from candlewax.pipeline.reports.gap_fill import GapFillReport
@@ -44,7 +45,6 @@ from candlewax.pipeline.sources import (
     require_gap_fill,
     rest_endpoints,
 )
-from candlewax.pipeline.subscriptions import record_subscriptions
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.cpu import tune_runtime
 from candlewax.runtime.errors import configure_logging
@@ -145,7 +145,7 @@ def _embedded(
         components = builder.build_embedded(process, require_gap_fill(repairs), database)
     else:
         if name != "ingest":
-            record_subscriptions(process, database)
+            record_markets(settings, process, database)
         components = builder.build_embedded(
             process, frame_source(settings, process), database, repairs
         )
@@ -225,7 +225,7 @@ def _build_consumer(
     """Build a dataflow that reads topics and stores data of its database's kind."""
     database = open_tables(settings.clickhouse, settings.database, settings.retention)
     guard = Guard(database, settings.clickhouse, settings.database)
-    record_subscriptions(process, database)
+    record_markets(settings, process, database)
     if name == "silver":
         return builder.build_silver(process, broker, database, guard, _codec(brokers))
     if name == "tables":
