@@ -144,6 +144,11 @@ SCHEMAS: Final[Mapping[str, Any]] = {
         trades=_WHOLE,
         first_trade=_TIME,
         last_trade=_TIME,
+        contract_size=_nullable(
+            {**_AMOUNT, "description": "value of a contract; volumes are then contracts"}
+        ),
+        contract_unit=_nullable({"type": "string", "description": "asset of contract_size"}),
+        kind={"type": "string", "enum": ["spot", "perpetual", "future"]},
     ),
     "Exchange": _fields(exchange={"type": "string"}, symbols=_WHOLE, trades=_WHOLE),
     "Error": _fields(

@@ -220,10 +220,24 @@ def test_unknown_path_timeframe_market_and_method_have_their_own_errors(client: 
     assert client.ask("/static/%2e%2e/app.py").status == 404
 
 
-def test_symbols_and_exchanges_are_read_from_the_tables(client: Client) -> None:
+def test_symbols_and_exchanges_are_read_from_the_tables(
+    client: Client, shared_tables: Database
+) -> None:
     """Exchanges without rows are listed too, with no symbols."""
     (symbol,) = client.ask("/api/v1/symbols").rows
     assert (symbol["exchange"], symbol["symbol"]) == ("binance", "BTC/USDT")
+    assert (symbol["kind"], symbol["contract_size"], symbol["contract_unit"]) == (
+        "spot",
+        None,
+        None,
+    )
+    shared_tables.client.command(
+        "INSERT INTO instruments (exchange, native_symbol, symbol, contract_size, contract_unit) "
+        "VALUES ('binance', 'BTCUSDT', 'BTC/USDT', 100, 'USD')"
+    )
+    (symbol,) = client.ask("/api/v1/symbols").rows
+    assert (symbol["contract_size"], symbol["contract_unit"]) == ("100", "USD")
+    shared_tables.client.command("TRUNCATE TABLE instruments")
     assert client.ask("/api/v1/symbols", {"exchange": "kraken"}).rows == []
     counts = {row["exchange"]: row["symbols"] for row in client.ask("/api/v1/exchanges").rows}
     assert counts == {"binance": 1, "binance_usdm": 0, "kraken": 0, "coinbase": 0}
