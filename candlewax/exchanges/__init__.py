@@ -1,6 +1,8 @@
 """Registry of the exchanges; each has a module of its own."""
 
 from candlewax.exchanges.binance import BINANCE
+from candlewax.exchanges.binance_coinm import BINANCE_COINM
+from candlewax.exchanges.binance_us import BINANCE_US
 from candlewax.exchanges.binance_usdm import BINANCE_USDM
 from candlewax.exchanges.coinbase import COINBASE
 from candlewax.exchanges.kraken import KRAKEN
@@ -8,7 +10,16 @@ from candlewax.exchanges.okx import OKX
 from candlewax.exchanges.protocol.dialect import Exchange
 
 EXCHANGES: dict[str, Exchange] = {
-    exchange.id: exchange for exchange in (BINANCE, BINANCE_USDM, KRAKEN, COINBASE, OKX)
+    exchange.id: exchange
+    for exchange in (
+        BINANCE,
+        BINANCE_USDM,
+        BINANCE_COINM,
+        BINANCE_US,
+        KRAKEN,
+        COINBASE,
+        OKX,
+    )
 }
 
 __all__ = ["EXCHANGES", "Exchange"]

@@ -4,7 +4,8 @@ CREATE OR REPLACE VIEW trade_conditions AS
 SELECT
     exchange,
     condition,
-    (exchange, condition) IN (('binance_usdm', 'INSURANCE_FUND'), ('binance_usdm', 'ADL'), ('binance_usdm', 'NA')) AS known,
+    (exchange, condition) IN (('binance_usdm', 'INSURANCE_FUND'), ('binance_usdm', 'ADL'), ('binance_usdm', 'NA'),
+        ('binance_coinm', 'INSURANCE_FUND'), ('binance_coinm', 'ADL'), ('binance_coinm', 'NA')) AS known,
     count() AS trades,
     min(timestamp) AS first_timestamp,
     max(timestamp) AS last_timestamp

@@ -56,4 +56,6 @@ export const EXCHANGES = {
   kraken: "Kraken",
   coinbase: "Coinbase",
   okx: "OKX",
+  binance_coinm: "Binance COIN-M",
+  binance_us: "Binance.US",
 };
