@@ -31,6 +31,7 @@ from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
 from candlewax.pipeline.builder import Components
 from candlewax.pipeline.data_kind import kind_of, open_for_kind
+from candlewax.pipeline.instruments_reload import hold_signals
 from candlewax.pipeline.instruments_table import record_markets
 from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.services import start_services
@@ -111,6 +112,7 @@ class _Up:
         self._stack = stack
         self._shutdown = ShutdownSignal()
         self._shutdown.listen()
+        hold_signals(settings)
         instruments = load_instruments(settings.instruments)
         self._playback = None if settings.is_live else _build_playback(settings, arguments)
         self._kind = kind_of(settings)

@@ -29,6 +29,7 @@ from candlewax.pipeline.data_kind import (
     open_for_kind,
     settings_for_kind,
 )
+from candlewax.pipeline.instruments_reload import hold_signals
 from candlewax.pipeline.instruments_table import record_markets
 from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.recovery_store import RecoveryError
@@ -72,6 +73,7 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
         shutdown.listen()
         settings = load_settings()
         configure_logging(settings.log)
+        hold_signals(settings)
         instruments = load_instruments(settings.instruments)
         recovery_store.check(_flow_name(build))
         tune_runtime()

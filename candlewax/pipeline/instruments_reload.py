@@ -1,6 +1,7 @@
 """Takes up a changed instruments file on SIGHUP, while the process goes on."""
 
 import logging
+import os
 import signal
 import threading
 from pathlib import Path
@@ -15,28 +16,44 @@ from candlewax.runtime.settings import Settings, find_instruments
 _log = logging.getLogger("candlewax")
 
 
+# A simple queue may be filled in the midst of anything, as a signal comes.
+_signals: SimpleQueue[int] = SimpleQueue()
+
+
+def hold_signals(settings: Settings) -> None:
+    """Keep each SIGHUP from now on until it is handled; call it in the main thread.
+
+    A replay does not follow the file, so it ends by SIGHUP as any program does.
+    """
+    if settings.is_live or settings.brokers:
+        signal.signal(signal.SIGHUP, lambda number, _: _signals.put(number))
+
+
 class InstrumentsReload:
     """Reader of the instruments file at each SIGHUP, in a thread of its own.
 
     A file that cannot be read, or that gives a known market another unified symbol, is refused with
-    an error in the log, and the markets stay as they are.
+    an error in the log, and the markets stay as they are. If the terminal of the process is gone,
+    SIGHUP tells that, and the process ends in order.
     """
 
     def __init__(self, settings: Settings, process: ProcessContext) -> None:
         self._settings = settings
         self._process = process
-        self._signals: SimpleQueue[int] = SimpleQueue()
+        self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
 
     def listen(self) -> None:
-        """Take up the file at each SIGHUP from now on; call it in the main thread."""
-        # A simple queue may be filled in the midst of anything, as a signal comes.
-        signal.signal(signal.SIGHUP, lambda number, _: self._signals.put(number))
+        """Take up the file at each SIGHUP that was held, and at those to come."""
         threading.Thread(target=self._run, name="instruments", daemon=True).start()
 
     def _run(self) -> None:
         while True:
-            self._signals.get()
-            self.take_up()
+            _signals.get()
+            if self._terminals and not any(map(os.isatty, self._terminals)):
+                _log.warning("the terminal is gone: the process stops")
+                os.kill(os.getpid(), signal.SIGTERM)
+            else:
+                self.take_up()
 
     def take_up(self) -> None:
         """Take up the file as it is now, or log why it is refused."""
