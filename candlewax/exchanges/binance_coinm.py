@@ -15,10 +15,10 @@ from decimal import Decimal
 from candlewax.exchanges.binance_markets import Row, market_rules
 from candlewax.exchanges.binance_rest import ANSWER as SPOT_ANSWER
 from candlewax.exchanges.binance_rest import (
-    candles_parser,
     candles_path_from,
     latest_path_from,
     page_parser,
+    parse_contract_candles,
     response_reader,
     trades_path_from,
 )
@@ -87,9 +87,7 @@ REST = replace(
 # Source: the same, "Kline/Candlestick Data" (weight 1 up to 99 candles; at most 200 days). Its
 # volumes are contracts, and the values beside them the base, which is no value in the quote.
 CANDLES = replace(
-    USDM_CANDLES,
-    path=candles_path_from("/dapi/v1/klines"),
-    parse=candles_parser("quote_volume", "buy_quote_volume"),
+    USDM_CANDLES, path=candles_path_from("/dapi/v1/klines"), parse=parse_contract_candles
 )
 
 

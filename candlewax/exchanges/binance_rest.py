@@ -251,10 +251,12 @@ def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may
     return read_candles(content, _CANDLE, units_per_s=1000)
 
 
-def candles_parser(*unread: str) -> Callable[[Any], list[VenueCandle]]:
-    """Return the reader of klines in which some fields mean something else, and are not read."""
-    places = {name: place for name, place in _CANDLE.items() if name not in unread}
-    return partial(read_candles, places=places, units_per_s=1000)
+_NO_VALUES = {name: place for name, place in _CANDLE.items() if "quote" not in name}
+
+
+def parse_contract_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may be anything
+    """Read klines whose volumes are contracts, with the base in place of values in the quote."""
+    return read_candles(content, _NO_VALUES, units_per_s=1000)
 
 
 def candles_path_from(path: str) -> Callable[[str, int, int], str]:
