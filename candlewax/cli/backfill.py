@@ -71,7 +71,7 @@ def add(
         type=Path,
         metavar="FILE",
         default=[],
-        help="files of daily or monthly trades as Binance publishes them, .csv or .zip",
+        help="files of trades as the exchange publishes them, .csv, .csv.gz or .zip",
     )
     command.set_defaults(run=run)
 
@@ -142,6 +142,8 @@ def _from_rest(
     request: BackfillRequest, settings: Settings, counters: Counters, counts: SpanCounts
 ) -> tuple[TextFactory, int]:
     exchange = request.exchange
+    if reason := EXCHANGES[exchange].rest.no_trades_because:
+        raise SettingsError(f"{exchange} cannot be asked for trades: {reason}")
     endpoint = rest_endpoints(settings, [exchange], real=True).get(exchange)
     if endpoint is None:
         raise SettingsError(

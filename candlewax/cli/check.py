@@ -1,9 +1,10 @@
 """Command `candlewax check`: checks everything that a start needs, without starting."""
 
 import argparse
+import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from candlewax.cli.findings import (
     check_disk,
     check_space,
 )
-from candlewax.clickhouse.client import DatabaseError, connect, short_message
+from candlewax.clickhouse.client import DatabaseError, connect, has_database, short_message
 from candlewax.clickhouse.directory_lock import IN_USE
 from candlewax.core.instruments import Instruments, InstrumentsError
 from candlewax.core.instruments import load as load_instruments
@@ -28,6 +29,7 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import Client, RefusalError, RetryPolicy
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError, KafkaClient
+from candlewax.pipeline.data_kind import live_kind, settings_for_kind
 from candlewax.pipeline.sources import rest_endpoints
 from candlewax.runtime import exit_reasons
 from candlewax.runtime.installation import describe_instruments
@@ -68,6 +70,10 @@ def run_checks() -> Iterator[Finding]:
         for line in str(error).splitlines():
             yield Finding(WRONG, "settings", line)
         return
+    try:
+        settings = _for_live_kind(settings)
+    except SettingsError as error:
+        yield Finding(WRONG, "settings", str(error))
     feed = settings.feed if isinstance(settings.feed, str) else ", ".join(map(str, settings.feed))
     yield Finding(OK, "settings", f"feed {feed}, database {settings.database}")
     instruments = None
@@ -86,6 +92,13 @@ def run_checks() -> Iterator[Finding]:
         yield from _check_broker(settings.brokers, expected)
     if instruments and settings.is_live:
         yield from _check_rest(settings, instruments)
+
+
+def _for_live_kind(settings: Settings) -> Settings:
+    """Return the settings with the directory that a live feed would store in."""
+    if not settings.is_live or settings.is_placed:
+        return settings
+    return settings_for_kind(settings, live_kind(settings.urls))
 
 
 def _check_instruments(settings: Settings, instruments: Instruments) -> Iterator[Finding]:
@@ -131,13 +144,26 @@ def _check_rest(settings: Settings, instruments: Instruments) -> Iterator[Findin
             continue
         client = Client(endpoint.rest, endpoint.url, endpoint.key, retry_policy=_REST_POLICY)
         try:
-            client.ask(endpoint.rest.latest_path(native_symbols[0], 1))
+            with _without_warnings():
+                client.ask(endpoint.rest.latest_path(native_symbols[0], 1))
         except RefusalError as error:
             yield Finding(WRONG, "REST", f"{exchange}: {error.reason}")
         else:
             yield Finding(OK, "REST", f"{exchange}: {client} answers with trades")
         finally:
             client.close()
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Leave out what a client warns of: the finding says it, and nothing is requested again."""
+    logger = logging.getLogger(Client.__module__)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check_keys(settings: Settings) -> Iterator[Finding]:
@@ -152,8 +178,9 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
     place = settings.clickhouse
     if isinstance(place, Path):
         yield from check_disk(place)
-        if not place.exists():
-            parent = next(part for part in place.absolute().parents if part.exists())
+        if not has_database(place):
+            folder = place.absolute()
+            parent = next(part for part in (folder, *folder.parents) if part.exists())
             if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
                 yield Finding(WRONG, "database", f"{place}: {parent} cannot be written to")
                 return

@@ -93,7 +93,7 @@ def _export(reader: Reader, arguments: argparse.Namespace) -> int:
     except (RequestError, ExportError) as error:
         raise CommandError(str(error)) from None
     if not count:
-        raise CommandError(f"no candle is in that time; {target.path} holds none")
+        raise CommandError(f"no candle is selected; the files in {target.path} hold none")
     series = len(selection.markets) * len(selection.timeframes)
     print(f"{count:,} candles of {series:,} series written to {target.path}", file=sys.stderr)
     return 0
@@ -106,6 +106,8 @@ def _write(reader: Reader, selection: Selection, target: Target) -> int:
         for market in selection.markets
         for timeframe in selection.timeframes
     )
+    if not total:
+        raise ExportError(f"no candle is selected; {target.path} is left as it was")
     with show_progress("candles", total, "candles") as bar:
         for market, timeframe, candles in export(reader, selection, target):
             count += candles

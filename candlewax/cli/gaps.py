@@ -162,9 +162,13 @@ def table(gaps: Gaps) -> Table:
             str(row["first_sequence"]),
             f"{row['missing']:,} of {row['count']:,}",
             _span(row["before"], row["after"]),
-            row["state"] + (f", {row['attempts']:,} tries" if row["attempts"] else ""),
+            row["state"] + _tries(row["attempts"]),
         )
     return output
+
+
+def _tries(count: int) -> str:
+    return f", {count:,} {'try' if count == 1 else 'tries'}" if count else ""
 
 
 def _span(before: datetime, after: datetime) -> str:

@@ -30,7 +30,7 @@ from candlewax.pipeline.data_kind import claim, live_kind, open_claimed
 from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.reports.gap_fill import GapFillReport
 from candlewax.pipeline.reports.summary import console
-from candlewax.pipeline.sources import rest_endpoints
+from candlewax.pipeline.sources import trade_endpoints
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import configure_logging
 from candlewax.runtime.settings import Settings, SettingsError
@@ -166,8 +166,10 @@ def _find_endpoints(
 
     Raises SettingsError if one named on the command line has none, or if all have none.
     """
-    endpoints = rest_endpoints(settings, exchanges, real=kind == REAL)
+    endpoints = trade_endpoints(settings, exchanges, real=kind == REAL)
     for exchange in named or () if endpoints else exchanges:
+        if reason := EXCHANGES[exchange].rest.no_trades_because:
+            raise SettingsError(f"{exchange} cannot be asked for trades: {reason}")
         if exchange not in endpoints:
             raise SettingsError(
                 f"CANDLEWAX_{exchange.upper()}_REST_URL: needed to ask {exchange}, as other "

@@ -78,11 +78,10 @@ def announce(
     database: Path | ClickHouse, command: str, address: ListenAddress, port: int
 ) -> AbstractContextManager[None]:
     """Leave the address of this process in the directory of an embedded database, for commands."""
-    # A client of ClickHouse has no place for a path prefix in an address.
-    if not isinstance(database, Path) or address.prefix:
+    if not isinstance(database, Path):
         return nullcontext()
     host = _ANY.get(address.host, address.host)
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}{address.prefix}"
     return announce_address(database, ServedAddress(url, f"candlewax {command}"))
 
 

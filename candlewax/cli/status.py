@@ -154,7 +154,11 @@ def _open(target: Target) -> Database:
 
 def _describe_directory(folder: Path) -> Finding:
     if is_locked(folder):
-        return Finding(NOTE, "process", f"a process without a page has {folder} open")
+        text = (
+            f"one without a page, such as candlewax live, has {folder} open and answers no "
+            "queries; candlewax up does, and with CANDLEWAX_METRICS_PORT its readiness is told"
+        )
+        return Finding(NOTE, "process", text)
     return Finding(WRONG, "process", f"none has {folder} open: nothing is received")
 
 
@@ -189,6 +193,6 @@ def _format_age(age: timedelta) -> str:
 
 def _parse_url(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
         raise argparse.ArgumentTypeError(f"got {text!r}, takes an address as http://127.0.0.1:8000")
     return text.rstrip("/")

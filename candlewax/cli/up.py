@@ -20,6 +20,7 @@ from bytewax.run import cli_main
 from candlewax.cli import serve_options, up_options
 from candlewax.cli.up_options import SAMPLE_PACE
 from candlewax.clickhouse import engine
+from candlewax.clickhouse.bar_thread import BarThread
 from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.clickhouse.library_pages import release_library_pages
 from candlewax.core.frames import SourceItem
@@ -44,7 +45,7 @@ from candlewax.runtime.installation import describe_database, describe_instrumen
 from candlewax.runtime.settings import Settings, SettingsError, fill_problems
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
-from candlewax.verification.monitor import watch_beside
+from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
 from candlewax.web.app import BackgroundTask, build_app
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
@@ -116,14 +117,17 @@ class _Up:
         instruments = load_instruments(settings.instruments)
         self._playback = None if settings.is_live else _build_playback(settings, arguments)
         self._kind = kind_of(settings)
-        self._database_suffix = ""
+        self._database_suffix = "."
         if not (settings.is_live or arguments.keep or not isinstance(settings.clickhouse, Path)):
             # In a database that holds the recording, all trades are duplicates and nothing moves.
             folder = tempfile.mkdtemp(prefix="candlewax-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             settings = replace(settings, clickhouse=Path(folder), is_placed=True)
             self._kind = ""
-            self._database_suffix = "; it is removed at the end, unless --keep is given"
+            self._database_suffix = (
+                "; it is removed at the end, unless --keep is given.\nOther commands read it with "
+                f"CANDLEWAX_CLICKHOUSE={folder}"
+            )
         self._settings = settings
         exchanges = settings.exchanges or instruments.exchanges
         self._process = ProcessContext(
@@ -141,7 +145,7 @@ class _Up:
         self._stack.callback(database.close)
         record_markets(settings, self._process, database)
         print(describe_instruments(settings))
-        print(f"{describe_database(settings)}{self._database_suffix}.", flush=True)
+        print(f"{describe_database(settings)}{self._database_suffix}", flush=True)
         store = Store(
             partial(connect, settings.clickhouse, settings.database, fail_fast=True),
             before_query=self._store_pending,
@@ -192,6 +196,17 @@ class _Up:
         flow = self._build(components)
         if database.is_embedded:
             release_library_pages()
+        self._begin_threads(settings, monitor)
+        cli_main(flow, epoch_interval=EPOCH)
+        broadcaster.feeds.has_ended = True
+        if self._playback and not self._shutdown():
+            print(_describe_played(self._process.counters), flush=True)
+        _wait_for(self._shutdown)
+        print("Stopped as asked.", flush=True)
+        return 0
+
+    def _begin_threads(self, settings: Settings, monitor: CrossCheckMonitor | None) -> None:
+        """Start the threads of the cold tier, of bars and of the cross-check, as far as wanted."""
         if settings.cold:
             # Imported here: without a cold tier it costs nothing.
             from candlewax.cold.service import ColdThread  # noqa: PLC0415
@@ -199,15 +214,14 @@ class _Up:
             cold = ColdThread(settings)
             cold.begin()
             self._stack.callback(cold.end)
+        bars = BarThread.of(settings, self._process.instruments)
+        if bars:
+            bars.begin()
+            self._stack.callback(bars.end)
         if monitor:
             monitor.begin()
             self._stack.callback(monitor.close)
             self._stack.callback(monitor.end)
-        cli_main(flow, epoch_interval=EPOCH)
-        broadcaster.feeds.has_ended = True
-        _wait_for(self._shutdown)
-        print("Stopped as asked.", flush=True)
-        return 0
 
     def _store_pending(self) -> None:
         """Store what was received, so that a query sees it: the writer does so once a second."""
@@ -250,6 +264,16 @@ class _PlaybackPageClock(Clock):
 
 def _clock(playback: PlaybackClock | None) -> Clock:
     return _PlaybackPageClock(playback) if playback else Clock()
+
+
+def _describe_played(counters: Counters) -> str:
+    """Return what a recording brought: without it, one that is unreadable or known is silent."""
+    new, repeated = counters.total("trades"), counters.total("duplicates")
+    return (
+        f"The recording has ended: {counters.total('frames'):,} frames, {new:,} new trades, "
+        f"{repeated:,} repeated or stored before, {counters.total('dead_letters'):,} dead letters. "
+        "The page stays until Ctrl-C."
+    )
 
 
 def _wait_for(should_stop: Callable[[], bool]) -> None:

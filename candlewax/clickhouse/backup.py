@@ -114,7 +114,7 @@ def make_backup(database: Database, target: str, on_step: OnStep = lambda _: Non
         names = _copy_tables(database)
         contents = hash_tables(database, _COPY, names, on_step)
         _write_manifest(database, contents)
-        size = _run(database, f"BACKUP DATABASE {_COPY} TO {target}", "writing", on_step)
+        size = _run(database, f"BACKUP DATABASE {_COPY} TO", target, "writing", on_step)
     return Saved(tuple(contents), size)
 
 
@@ -150,7 +150,7 @@ def restore_backup(
 def _restore(database: Database, source: str, on_step: OnStep) -> Saved:
     """Restore into a database of its own, and require that its rows are those of the backup."""
     size = _run(
-        database, f"RESTORE DATABASE {_COPY} AS {_RESTORED} FROM {source}", "reading", on_step
+        database, f"RESTORE DATABASE {_COPY} AS {_RESTORED} FROM", source, "reading", on_step
     )
     definitions = database.query(_DEFINITIONS, {"database": _RESTORED, "names": ["schema_version"]})
     try:
@@ -231,13 +231,16 @@ def _write_manifest(database: Database, contents: Sequence[Content]) -> None:
     database.command(f"INSERT INTO {_COPY}.backup_manifest (table, rows, hash) VALUES {rows}")
 
 
-def _run(database: Database, statement: str, task: str, on_step: OnStep) -> int:
+def _run(database: Database, statement: str, target: str, task: str, on_step: OnStep) -> int:
     """Run a BACKUP or RESTORE to its end. Return its size in bytes."""
-    (name,) = database.query(f"{statement} ASYNC")["id"]
+    try:
+        (name,) = database.query(f"{statement} {target} ASYNC")["id"]
+    except QueryError as error:
+        raise BackupError(f"{target}: {_explain(error)}") from error
     while True:
-        status, error, total, done = database.query(_STATUS, {"id": name}).row(0)
+        status, reason, total, done = database.query(_STATUS, {"id": name}).row(0)
         if "FAILED" in status or "CANCELLED" in status:
-            raise BackupError(_explain_text(error))
+            raise BackupError(f"{target}: {_explain_text(reason)}")
         on_step(Step(task, done, total))
         if status in {"BACKUP_CREATED", "RESTORED"}:
             return int(total)
@@ -259,4 +262,25 @@ def _explain_text(text: str) -> str:
             "the server allows no backup there; backups.allowed_path and backups.allowed_disk in "
             "its configuration do"
         )
-    return text.partition(", Stack trace")[0]
+    if any(name in text for name in _DAMAGES):
+        return f"the backup is damaged: {_shorten(text)}"
+    return _shorten(text)
+
+
+_DAMAGES: Final = (
+    "BACKUP_DAMAGED", "BACKUP_ENTRY_NOT_FOUND", "BAD_SIZE_OF_FILE_IN_DATA_PART",
+    "CANNOT_DECOMPRESS", "CANNOT_PARSE_BACKUP", "CANNOT_READ_ALL_DATA", "CHECKSUM_DOESNT_MATCH",
+    "CORRUPTED_DATA", "FILE_DOESNT_EXIST", "UNKNOWN_FORMAT_VERSION", "WRONG_BASE_BACKUP",
+    "filesystem error: in copy",
+)  # fmt: skip
+"""Errors of a restore from files that are not as they were written."""
+
+_LONGEST: Final = 300
+"""Characters of ClickHouse's own message that are shown: it may describe a whole table."""
+
+
+def _shorten(text: str) -> str:
+    line = text.partition(", Stack trace")[0].partition("\n")[0]
+    # ClickHouse puts the type of the error and its code before it.
+    line = line.partition("e.what() = ")[2] or line
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

@@ -197,8 +197,11 @@ def connect(location: Path | Server, database: str, *, fail_fast: bool = False) 
     """
     if fail_fast and isinstance(location, Server):
         return Database(_client(location, database, **SHORT_TIMEOUTS))
-    if isinstance(location, Path) and not location.is_dir():
-        raise DatabaseError(f"{location}: no database here; candlewax init makes one")
+    if isinstance(location, Path) and not has_database(location):
+        raise DatabaseError(
+            f"{location}: no database here; a run that stores makes it, such as candlewax live or "
+            "candlewax up --keep, and CANDLEWAX_CLICKHOUSE names another"
+        )
     opened = _database(location, database)
     try:
         ddl.require_known_version(opened.client)
@@ -206,6 +209,14 @@ def connect(location: Path | Server, database: str, *, fail_fast: bool = False) 
         opened.close()
         raise _unusable(location, database, error) from error
     return opened
+
+
+def has_database(folder: Path) -> bool:
+    """Return True if an engine has stored in a directory before.
+
+    To open another one would leave the engine's files there.
+    """
+    return (folder / "metadata").is_dir()
 
 
 def open_default(location: Path | Server) -> Database:

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
@@ -14,6 +16,8 @@ from candlewax.clickhouse.engine import choose_options, in_utc
 from candlewax.clickhouse.served_address import find_address
 from candlewax.runtime import exit_reasons
 from candlewax.runtime.setting_parsers import Server
+
+_NO_DATABASE: Final = re.compile(r"Database (\S+) does not exist")
 
 
 class OpenError(RuntimeError):
@@ -34,6 +38,8 @@ def explain(error: ClickHouseError) -> str:
     """Return the reason why a database cannot be opened, without the client's internals."""
     if "AUTHENTICATION_FAILED" in str(error):
         return "Authentication failed: ClickHouse refuses the user or the password"
+    if "UNKNOWN_DATABASE" in str(error) and (name := _NO_DATABASE.search(str(error))):
+        return f"database {name[1]} does not exist; CANDLEWAX_DATABASE takes another"
     return exit_reasons.explain(error) or str(error).partition(", Stack trace")[0]
 
 
@@ -75,9 +81,13 @@ def _open_server(server: Server, database: str, **timeouts: Any) -> Client:  # n
     # Both log as warnings what the raised errors say again.
     for name in ("clickhouse_connect.driver._backend.http_sync", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    parts = urlsplit(server.dsn)
+    path = parts.path.rstrip("/")
     try:
         return clickhouse_connect.get_client(
-            dsn=server.dsn,
+            # The client takes a path in a DSN for a database.
+            dsn=parts._replace(path="").geturl(),
+            proxy_path=f"{path}/" if path else "",
             # By default the client derives TLS from the port, and may send a password in clear.
             interface=server.scheme,
             database=database,

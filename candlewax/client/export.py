@@ -69,14 +69,18 @@ class Written(NamedTuple):
 def export(reader: Reader, selection: Selection, target: Target) -> Iterator[Written]:
     """Write the selected candles, and yield what was written, page by page.
 
-    Existing files are replaced. Raises ExportError, and RequestError if the layout has no place for
-    a market.
+    Existing files are replaced, but one file for all only if there are candles. Raises ExportError.
     """
     try:
         if target.layout == "one-file":
+            is_empty = True
             with _open(target.path, target) as writer:
                 for market, timeframe in _series(selection):
-                    yield from _write(reader, selection, market, timeframe, writer)
+                    for written in _write(reader, selection, market, timeframe, writer):
+                        is_empty = False
+                        yield written
+                if is_empty:
+                    raise ExportError(f"no candle is selected; {target.path} is left as it was")
             return
         for market, timeframe in _series(selection):
             path = target.path / _PATHS[target.layout](market, timeframe, target.format)

@@ -5,6 +5,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
 import polars as pl
 
@@ -75,7 +76,7 @@ def candles(
     Raises RequestError, SettingsError, or DatabaseError if the database cannot be opened.
     """
     finish, convert = _choose("frame", frame, _FRAMES), _choose("numbers", numbers, _NUMBERS)
-    span = Span(_read_time("begin", begin), _read_time("end", end))
+    span = _read_span(begin, end)
     with _open(database) as reader:
         market = _only_market(reader, exchange, symbol)
         pages = reader.candles(market, timeframe, span, closed=closed, complete=complete)
@@ -97,7 +98,7 @@ def trades(
     Columns: `request.TRADE`; `side` is the taker's. See `candles` for the rest.
     """
     finish, convert = _choose("frame", frame, _FRAMES), _choose("numbers", numbers, _NUMBERS)
-    span = Span(_read_time("begin", begin), _read_time("end", end))
+    span = _read_span(begin, end)
     with _open(database) as reader:
         market = _only_market(reader, exchange, symbol)
         return finish(convert(_together(reader.trades(market, span), TRADE)))
@@ -110,9 +111,35 @@ def _open(location: str | None) -> Iterator[Reader]:
         reach_archive(settings.cold)
     place: Path | Server = settings.clickhouse
     if location is not None:
-        place = Server(location) if "://" in location else Path(location)
+        place = _parse_place(location)
     with closing(connect(place, settings.database)) as database:
         yield Reader(database)
+
+
+def _parse_place(location: str) -> Path | Server:
+    parts = urlsplit(location)
+    if "://" not in location and location and (":" not in location or Path(location).exists()):
+        return Path(location)
+    # A bad address is not repeated, as it may hold a password.
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not _has_port(parts):
+        raise RequestError(
+            "database: takes a directory, or an address with its port, as http://127.0.0.1:8000"
+        )
+    return Server(location)
+
+
+def _has_port(parts: SplitResult) -> bool:
+    try:
+        return bool(parts.port)
+    except ValueError:
+        return False
+
+
+def _read_span(begin: Time, end: Time) -> Span:
+    span = Span(_read_time("begin", begin), _read_time("end", end))
+    if span.begin and span.end and span.begin >= span.end:
+        raise RequestError(f"end: got {end}, takes a time after begin, which is {begin}")
+    return span
 
 
 def _only_market(reader: Reader, exchange: str | None, symbol: str) -> Market:
@@ -141,6 +168,8 @@ def _read_time(name: str, value: Time) -> datetime | None:
             return parse_time_or_utc(value)
     except ValueError as error:
         raise RequestError(f"{name}: {error}") from None
+    if not isinstance(value, date):
+        raise RequestError(f"{name}: got {value!r}, takes text, a date, or a time with its zone")
     if not isinstance(value, datetime):
         return datetime.combine(value, time(), UTC)
     if value.tzinfo is None:

@@ -4,8 +4,13 @@ from candlewax.exchanges.binance import BINANCE
 from candlewax.exchanges.binance_coinm import BINANCE_COINM
 from candlewax.exchanges.binance_us import BINANCE_US
 from candlewax.exchanges.binance_usdm import BINANCE_USDM
+from candlewax.exchanges.bitfinex import BITFINEX
+from candlewax.exchanges.bitstamp import BITSTAMP
+from candlewax.exchanges.bybit import BYBIT, BYBIT_LINEAR
 from candlewax.exchanges.coinbase import COINBASE
+from candlewax.exchanges.gemini import GEMINI
 from candlewax.exchanges.kraken import KRAKEN
+from candlewax.exchanges.kraken_futures import KRAKEN_FUTURES
 from candlewax.exchanges.okx import OKX
 from candlewax.exchanges.protocol.dialect import Exchange
 
@@ -19,6 +24,12 @@ EXCHANGES: dict[str, Exchange] = {
         KRAKEN,
         COINBASE,
         OKX,
+        BYBIT,
+        BYBIT_LINEAR,
+        KRAKEN_FUTURES,
+        BITFINEX,
+        BITSTAMP,
+        GEMINI,
     )
 }
 

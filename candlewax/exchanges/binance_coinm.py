@@ -11,14 +11,15 @@ field X, are those of USD-M futures; frames of 2026 have no field `st` yet, thos
 from collections.abc import Collection
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 from candlewax.exchanges.binance_markets import Row, market_rules
 from candlewax.exchanges.binance_rest import ANSWER as SPOT_ANSWER
 from candlewax.exchanges.binance_rest import (
+    CANDLE_PLACES,
     candles_path_from,
     latest_path_from,
     page_parser,
-    parse_contract_candles,
     response_reader,
     trades_path_from,
 )
@@ -29,6 +30,7 @@ from candlewax.exchanges.protocol.dialect import DumpRules, Split
 from candlewax.exchanges.protocol.fields import BOOLEAN, INTEGER, TEXT, Field
 from candlewax.exchanges.protocol.markets import ListedMarket, parse_amount, parse_step
 from candlewax.exchanges.protocol.symbols import split_before_quote
+from candlewax.exchanges.protocol.venue_candles import VenueCandle, read_candles
 
 QUOTES = ("USD",)
 
@@ -84,11 +86,16 @@ REST = replace(
     parse_page=page_parser(ROW),
 )
 
-# Source: the same, "Kline/Candlestick Data" (weight 1 up to 99 candles; at most 200 days). Its
-# volumes are contracts, and the values beside them the base, which is no value in the quote.
-CANDLES = replace(
-    USDM_CANDLES, path=candles_path_from("/dapi/v1/klines"), parse=parse_contract_candles
-)
+_PLACES = {name: place for name, place in CANDLE_PLACES.items() if "quote" not in name}
+
+
+def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may be anything
+    """Read klines, whose volumes are contracts, with the base in place of values in the quote."""
+    return read_candles(content, _PLACES, units_per_s=1000)
+
+
+# Source: the same, "Kline/Candlestick Data" (weight 1 up to 99 candles; at most 200 days).
+CANDLES = replace(USDM_CANDLES, path=candles_path_from("/dapi/v1/klines"), parse=parse_candles)
 
 
 def read_contract(row: Row, ticker: Row) -> ListedMarket:

@@ -228,7 +228,7 @@ REST = RestRules(
     usage_limit=("X-MBX-USED-WEIGHT-1M", 4500),
 )
 
-_CANDLE = {
+CANDLE_PLACES = {
     "start_s": 0,
     "open": 1,
     "high": 2,
@@ -248,15 +248,7 @@ def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may
     [[1499040000000,"0.01","0.80","0.01","0.02","148976.11",1499040059999,"2434.19",308,"1756.87",
       "28.46","0"]]
     """
-    return read_candles(content, _CANDLE, units_per_s=1000)
-
-
-_NO_VALUES = {name: place for name, place in _CANDLE.items() if "quote" not in name}
-
-
-def parse_contract_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may be anything
-    """Read klines whose volumes are contracts, with the base in place of values in the quote."""
-    return read_candles(content, _NO_VALUES, units_per_s=1000)
+    return read_candles(content, CANDLE_PLACES, units_per_s=1000)
 
 
 def candles_path_from(path: str) -> Callable[[str, int, int], str]:

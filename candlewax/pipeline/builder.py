@@ -121,7 +121,7 @@ def build_embedded(
         feed=feed,
         unprocessed=unprocessed,
         repairs=repairs,
-        decode=_decode_step(process),
+        decode=_decode_step(process, state_loader),
         deduplicate=deduplicate if process.is_replayable else lambda _: deduplicate(None),
         trades_first=EarlyTradeWriter(writer, state_loader.has_started_shard, before_store)
         if is_live_embedded
@@ -143,8 +143,9 @@ def _deduplicate_step(
     )
 
 
-def _decode_step(process: ProcessContext) -> DecodeStep:
-    return DecodeStep(process.instruments, process.exchanges, process.counters, process.shard_plan)
+def _decode_step(process: ProcessContext, loader: StateLoader) -> DecodeStep:
+    parts = process.instruments, process.exchanges, process.counters, process.shard_plan
+    return DecodeStep(*parts, loader.channel_reader)
 
 
 def build_components(
@@ -221,7 +222,7 @@ def build_silver(
     )
     return Components(
         raw_topics=source,
-        decode=_decode_step(process),
+        decode=_decode_step(process, state_loader),
         deduplicate=_deduplicate_step(process, state_loader),
         tables=tables,
         lags=[source.lag],
@@ -242,7 +243,7 @@ def build_tables(
     )
     return Components(
         raw_topics=source,
-        decode=_decode_step(process),
+        decode=_decode_step(process, state_loader),
         deduplicate=_deduplicate_step(process, state_loader),
         candles=partial(CandleStep, state_loader, process.counters, is_live=True),
         tables=ClickHouseSink(process.keys, writer, process.on_end, is_local=process.runs_key),

@@ -44,13 +44,27 @@ def rest_endpoints(
     }
 
 
+def trade_endpoints(
+    settings: Settings, exchanges: Iterable[str], *, real: bool
+) -> dict[str, RestEndpoint]:
+    """Return the REST endpoints of `rest_endpoints` whose trades may be requested."""
+    endpoints = rest_endpoints(settings, exchanges, real=real)
+    return {
+        exchange: endpoint
+        for exchange, endpoint in endpoints.items()
+        if endpoint.rest.no_trades_because is None
+    }
+
+
 def gap_fill_source(
     settings: Settings, process: ProcessContext, *, is_finite: bool
 ) -> GapFillSource | None:
     """Return the source that fills gaps; None for a replay or without a REST endpoint."""
     if not settings.is_live and not is_finite and not settings.brokers:
         return None
-    endpoints = rest_endpoints(settings, process.exchanges, real=settings.is_live)
+    # Candles can be compared where trades cannot be requested.
+    find_endpoints = trade_endpoints if is_finite else rest_endpoints
+    endpoints = find_endpoints(settings, process.exchanges, real=settings.is_live)
     fills = settings.fill is not None and not is_finite and not settings.brokers
     span = _start_span(settings.fill, process, endpoints) if settings.fill and fills else None
     if not endpoints:
@@ -128,6 +142,8 @@ def _show(time: datetime) -> str:
 def _why_not_filled(exchange: str, endpoints: Mapping[str, RestEndpoint]) -> str | None:
     """Return why an exchange shows no old trades by REST; None if it does."""
     name = exchange.upper()
+    if reason := EXCHANGES[exchange].rest.no_trades_because:
+        return reason
     if exchange not in endpoints:
         return f"CANDLEWAX_{name}_REST_URL is needed, as CANDLEWAX_{name}_URL is not its own"
     if endpoints[exchange].rest.requires_key and not endpoints[exchange].key:

@@ -129,6 +129,11 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "Frames dropped because the frame buffer was full.",
         ("exchange",),
     ),
+    "missing_frames": (
+        "candlewax_missing_frames",
+        "Frames that connections lack, by the numbers that the exchange gives its frames.",
+        ("exchange",),
+    ),
 }
 """Metric, help text and labels of each counter, by its name in Counters."""
 

@@ -29,7 +29,10 @@ _SIGNS: Final = "signs such as / ? # @ : in a password are written %2F %3F %23 %
 
 @dataclass(frozen=True)
 class Server:
-    """A ClickHouse server. Its DSN may hold a password and is never printed."""
+    """A ClickHouse server, or a page that answers queries, maybe below a path.
+
+    Its DSN may hold a password and is never printed, nor is its path.
+    """
 
     dsn: str
 

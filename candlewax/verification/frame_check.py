@@ -20,7 +20,7 @@ stores frames before their trades."""
 
 _HOURS: Final = """
 SELECT toUnixTimestamp(toStartOfHour(received_at)) AS hour, sum(trades)
-FROM bronze_frames
+FROM bronze_frames FINAL
 WHERE kind = 'trade'
     AND inserted_at > (SELECT since FROM retention WHERE table = 'silver_trades')
 GROUP BY hour

@@ -5,6 +5,7 @@ import logging
 import socket
 import threading
 import time
+from errno import EACCES, EADDRINUSE
 from typing import Final, cast
 
 import uvicorn
@@ -84,7 +85,8 @@ def listen(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
     except OSError as error:
+        option = "--port" if error.errno in (EADDRINUSE, EACCES) else "--host"
         raise ServerError(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another with --port"
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another with {option}"
         ) from error
     return bound

@@ -5,7 +5,9 @@ SELECT
     exchange,
     condition,
     (exchange, condition) IN (('binance_usdm', 'INSURANCE_FUND'), ('binance_usdm', 'ADL'), ('binance_usdm', 'NA'),
-        ('binance_coinm', 'INSURANCE_FUND'), ('binance_coinm', 'ADL'), ('binance_coinm', 'NA')) AS known,
+        ('binance_coinm', 'INSURANCE_FUND'), ('binance_coinm', 'ADL'), ('binance_coinm', 'NA'),
+        ('kraken_futures', 'termination'), ('kraken_futures', 'block'), ('kraken_futures', 'assignment'),
+        ('bybit', 'BLOCK'), ('bybit_linear', 'BLOCK')) AS known,
     count() AS trades,
     min(timestamp) AS first_timestamp,
     max(timestamp) AS last_timestamp

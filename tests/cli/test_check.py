@@ -29,8 +29,10 @@ def lines(text: str, subject: str) -> list[list[str]]:
     return [part for part in parts if part[1] == subject]
 
 
-def test_each_exchange_in_use_is_asked_by_rest(tmp_path: Path, addresses: dict[str, str]) -> None:
-    """One that does not answer is wrong. Those that are not in use are not asked."""
+def test_each_exchange_in_use_is_asked_by_rest(
+    tmp_path: Path, addresses: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that does not answer is wrong, and told once. Those not in use are not asked."""
     settings = {
         "CANDLEWAX_FEED": "live",
         "CANDLEWAX_EXCHANGES": "binance,kraken",
@@ -45,6 +47,7 @@ def test_each_exchange_in_use_is_asked_by_rest(tmp_path: Path, addresses: dict[s
     assert binance[2].endswith(" answers with trades")
     assert other[2].startswith(f"kraken: no answer from {kraken}")
     assert done.returncode == 1
+    assert not [one for one in caplog.records if "waits" in one.getMessage()]
     assert command("check", **settings | {"CANDLEWAX_EXCHANGES": "binance"}).returncode == 0
 
 
@@ -52,3 +55,29 @@ def test_a_replay_asks_no_exchange(tmp_path: Path, addresses: dict[str, str]) ->
     done = command("check", CANDLEWAX_CLICKHOUSE=str(tmp_path / "tables"), **addresses)
     assert not lines(done.stdout, "REST")
     assert done.returncode == 0
+
+
+def test_live_feed_is_checked_for_the_directory_it_would_fill(
+    tmp_path: Path, addresses: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {"CANDLEWAX_FEED": "live", "CANDLEWAX_EXCHANGES": "binance", **addresses}
+    (found,) = lines(command("check", **settings).stdout, "database")
+    assert found == [
+        "note",
+        "database",
+        "data/simulated: is not there yet; the first start makes it",
+    ]
+    assert not list(tmp_path.iterdir())
+
+
+def test_empty_directory_holds_no_database_yet(tmp_path: Path) -> None:
+    """And stays empty, also if a command reads it."""
+    settings = {"CANDLEWAX_CLICKHOUSE": str(tmp_path)}
+    done = command("check", **settings)
+    assert lines(done.stdout, "database")[0][0] == "note"
+    assert done.returncode == 0
+    read = command("sql", "SELECT 1", **settings)
+    assert read.returncode == 1
+    assert read.stderr.startswith(f"candlewax: {tmp_path}: no database here")
+    assert not list(tmp_path.iterdir())

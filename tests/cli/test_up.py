@@ -44,13 +44,17 @@ def test_up_plays_the_sample_and_serves_it_when_it_has_ended(tmp_path: Path) -> 
     expected = manifest["markets"]["binance BTC/USDT"]["trades"]
     # Some seconds of it are played; before them it comes at once.
     part = ("--begin", "2026-09-15T01:58Z", "--pace", "100")
-    with started(tmp_path, "up", *part) as (client, _):
+    with started(tmp_path, "up", *part) as (client, process):
         until(lambda: trades_of(client) > expected / 3)
         count_before = trades_of(client)
         assert client.ask("/").status == 200
         until(lambda: trades_of(client) > count_before)
         until(lambda: client.ask("/api/v1/health").json["status"] == "ended")
         until(lambda: trades_of(client) == expected)
+        told = next(line for line in process.stdout if line.startswith("The recording has ended"))
+        assert (
+            f" {sum(one['trades'] for one in manifest['markets'].values()):,} new trades, " in told
+        )
         example = subprocess.run(
             [sys.executable, "examples/first_query.py", str(client.port)],
             cwd=ROOT,

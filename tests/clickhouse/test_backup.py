@@ -173,11 +173,18 @@ def test_damaged_or_absent_backup_restores_nothing(
     row.write_bytes(text[:-1] + bytes([text[-1] ^ 1]))
     with pytest.raises(BackupError):
         restore_backup(engine_path, restored_name, target, Retention())
+    row.write_bytes(text[:10])
+    with pytest.raises(BackupError, match=r"saved'.*: the backup is damaged: ") as caught:
+        restore_backup(engine_path, restored_name, target, Retention())
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
     row.unlink()
-    with pytest.raises(BackupError):
+    with pytest.raises(BackupError, match=r"saved'.*: the backup is damaged: "):
         restore_backup(engine_path, restored_name, target, Retention())
     nowhere = backup_target(engine_path, str(tmp_path / "none"))
-    with pytest.raises(BackupError, match="there is no backup, or none that was finished"):
+    with pytest.raises(
+        BackupError, match=r"none'.*: there is no backup, or none that was finished"
+    ):
         restore_backup(engine_path, restored_name, nowhere, Retention())
     assert not databases(engine) & {restored_name, "candlewax_restore"}
 

@@ -94,6 +94,19 @@ def test_file_that_cannot_be_finished_leaves_the_old_one(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_file_is_left_as_it_was_if_no_candle_passes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "all.csv"
+    path.write_text("as it was", "utf-8")
+    with_gap = ["--complete", "--from", "2026-09-14T12:05", "--to", "2026-09-14T12:06"]
+    for arguments in (["--from", "2030-01-01"], with_gap):
+        text = f"candlewax: no candle is selected; {path} is left as it was"
+        assert refusal(capsys, path, *arguments) == text
+        assert path.read_text("utf-8") == "as it was"
+        assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -114,7 +127,7 @@ def test_file_that_cannot_be_finished_leaves_the_old_one(
         ),
         (
             ["none/a.csv", "--from", "2030-01-01"],
-            "no candle is in that time; none/a.csv holds none",
+            "no candle is selected; none/a.csv is left as it was",
         ),
     ],
 )

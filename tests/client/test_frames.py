@@ -68,7 +68,6 @@ def test_no_candle_is_a_frame_with_all_columns() -> None:
         ("2026-09-14T12:10", "2026-09-14T14:20:00+02:00", 10, 20),
         (date(2026, 9, 14), None, 0, CANDLES),
         (None, minute(0), 0, 0),
-        (minute(30), minute(20), 0, 0),
     ],
 )
 def test_candles_of_a_time_range(
@@ -128,6 +127,15 @@ def test_running_server_answers_like_the_directory(stored: Database, engine_path
         ({"frame": "arrow"}, "frame: got 'arrow', takes 'polars' or 'pandas'"),
         ({"begin": "yesterday"}, "begin: takes a date or a time"),
         ({"end": datetime(2026, 9, 14)}, "end: got 2026-09-14 00:00:00, takes a time with its"),  # noqa: DTZ001 - it is refused
+        ({"begin": 1_789_430_400}, "begin: got 1789430400, takes text, a date, or a time with its"),
+        (
+            {"begin": "2026-09-15", "end": "2026-09-14"},
+            "end: got 2026-09-14, takes a time after begin, which is 2026-09-15",
+        ),
+        ({"database": "ftp://a:secret@b:1"}, "database: takes a directory, or an address with its"),
+        ({"database": "http://127.0.0.1:99999"}, "database: takes a directory, or an address with"),
+        ({"database": "127.0.0.1:8000"}, "database: takes a directory, or an address with its"),
+        ({"database": ""}, "database: takes a directory, or an address with its port"),
     ],
 )
 def test_wrong_argument_is_named_with_what_it_takes(

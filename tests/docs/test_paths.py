@@ -23,6 +23,7 @@ NOT_OURS: Final = {
     ".metadata.json": "a file of an archive",
     "spark.sql": "settings of Spark",
     "warehouse/": "a folder of an archive",
+    "docs/integrations/okx.md": "a page of a client library",
     "x.csv": "a file of a user",
     "2026-03-01.json": "a manifest of an archive",
     "compose.override.yaml": "written by whoever deploys",

@@ -80,7 +80,7 @@ def received(reader: Reader, exchange: str) -> set[tuple[str, str]]:
 def published(simulator: Simulator, exchange: str) -> set[tuple[str, str]]:
     """Return native symbol and id of each published trade."""
     return {
-        (entry.trade.market.native_symbol, str(entry.trade.trade_id))
+        (entry.trade.market.native_symbol, simulator.venues[exchange].trade_id(entry.trade))
         for entry in simulator.journal
         if entry.trade.market.exchange == exchange
     }

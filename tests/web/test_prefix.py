@@ -1,12 +1,18 @@
 """All addresses below a path."""
 
+import fcntl
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from candlewax.clickhouse.client import Database
+from candlewax.cli import process_status, serve_options
+from candlewax.cli.serve_options import ListenAddress
+from candlewax.clickhouse.client import Database, connect
+from candlewax.clickhouse.served_address import find_address
+from candlewax.runtime.setting_parsers import Server
 from candlewax.web.app import STATIC
 from tests.support.web_server import BEGIN, MARKET, Client, filled_tables, serving
 
@@ -81,3 +87,22 @@ def test_pages_and_scripts_name_addresses_relative_to_their_own(path: Path) -> N
     """An absolute one would leave the prefix."""
     found = re.findall(r"""["'`(]/(?:api|docs|openapi|static|ping)\b""", path.read_text("utf-8"))
     assert not found
+
+
+def test_other_commands_find_and_ask_the_address_below_the_prefix(
+    client: Client, tmp_path: Path
+) -> None:
+    address = ListenAddress("127.0.0.1", client.port, (), PREFIX)
+    with (
+        (tmp_path / "status").open("wb") as lock,
+        serve_options.announce(tmp_path, "up", address, client.port),
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        served = find_address(tmp_path)
+    assert served
+    assert served.url == f"http://127.0.0.1:{client.port}{PREFIX}"
+    with closing(connect(Server(served.url), "of_prefix")) as tables:
+        assert tables.query_once("SELECT count() AS n FROM ohlcv_1m")["n"][0] == 5
+    health = process_status.read_health(served.url)
+    assert health
+    assert health["database"] == "there"

@@ -11,6 +11,7 @@ import polars as pl
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.state import queries
 from candlewax.clickhouse.state.candle_reader import CandleReader
+from candlewax.clickhouse.state.channel_reader import ChannelReader
 from candlewax.clickhouse.state.gap_reader import GapReader
 from candlewax.clickhouse.state.late_trade_reader import LateTradeReader, with_revisions
 from candlewax.clickhouse.state.minute_reader import MinuteReader
@@ -56,6 +57,7 @@ class StateLoader:
     ) -> None:
         self.gap_reader = GapReader(database, wait, shard)
         self.trade_reader = TradeReader(self._query)
+        self.channel_reader = ChannelReader(database, wait)
         self._database = database
         self._is_alone = not has_concurrent_writer
         self._wait = wait

@@ -96,7 +96,7 @@ LEFT JOIN
     FROM silver_trades
     WHERE exchange = {exchange:String}
         AND modulo(CRC32(symbol), {shards:UInt32}) = {shard:UInt32}
-        AND via = 'websocket'
+        AND via = 'websocket' AND sequence > 0
         AND symbol IN (SELECT symbol FROM market_outages WHERE exchange = {exchange:String}
             AND modulo(CRC32(symbol), {shards:UInt32}) = {shard:UInt32})
     GROUP BY symbol

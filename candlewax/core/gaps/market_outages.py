@@ -1,8 +1,9 @@
 """Market outages: spans in which a market was not subscribed though its exchange was connected.
 
 A feed puts events among its frames: which markets the exchange refused, which the instruments file
-dropped, and which are subscribed at last. No candle of such a span is complete until the number of
-a later trade proves what was missed.
+dropped, and which are subscribed at last. Spans in which frames of a connection were lost, as their
+numbers show, count too. No candle of such a span is complete until the number of a later trade
+proves what was missed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,17 +38,26 @@ DISCONNECTED: Final = "disconnected"
 REFUSED: Final = "refused"
 DROPPED: Final = "dropped"
 SUBSCRIBED: Final = "subscribed"
+LOST: Final = "lost"
+"""Kind of the event that frames of a connection are lost, as their numbers show. No frame holds it:
+the frame after the hole is its place."""
 
 _WITH_MARKETS: Final = (REFUSED, DROPPED, SUBSCRIBED)
 _KINDS: Final = frozenset({CONNECTED, DISCONNECTED, *_WITH_MARKETS})
 
 
 class SubscriptionEvent(NamedTuple):
-    """A change of subscriptions, for `symbols`; `row` is the place of the event's frame."""
+    """A change of subscriptions, for `symbols`; `row` is the place of the event's frame.
+
+    Of frames that are lost, `lost` is their number, and `since_us` when the last frame before them
+    came, in microseconds since 1970.
+    """
 
     row: int
     kind: str
     symbols: tuple[str, ...] = ()
+    lost: int = 0
+    since_us: int = 0
 
     def with_unified_symbols(
         self, resolve: Callable[[str], Instrument | None]
@@ -114,12 +124,16 @@ class MarketOutages:
             return []
         names, times = bronze["connection"], bronze["received_at"].cast(pl.Int64)
         changed = []
-        for row, kind, symbols in events:
+        for event in events:
+            row, kind, symbols = event[:3]
             name, at_us = names[row], times[row]
             if kind == CONNECTED:
                 self.connected_at[name] = at_us
             elif kind == DISCONNECTED:
                 self.disconnected_at[name] = at_us
+            elif kind == LOST:
+                before = _latest_before(row, symbols, latest, trades)
+                changed += self._add_lost(symbols, event.since_us, at_us, before)
             elif kind in (REFUSED, DROPPED):
                 began = at_us
                 if kind == REFUSED:
@@ -136,6 +150,20 @@ class MarketOutages:
                 changed += self._end(symbols, at_us)
         return changed
 
+    def _add_lost(
+        self, symbols: Iterable[str], began: int, at_us: int, before: Mapping[str, int]
+    ) -> list[MarketOutage]:
+        """Add an outage of markets whose frames were lost between two moments."""
+        ended = max(at_us, began + 1)
+        lost = [
+            MarketOutage(symbol, began, min(began, before.get(symbol, began)), ended)
+            for symbol in symbols
+            if symbol not in self.began
+        ]
+        for symbol, _, since, _ in lost:
+            self.unproven.setdefault(symbol, []).append((since, ended))
+        return lost
+
     def _end(self, symbols: Iterable[str], at_us: int) -> list[MarketOutage]:
         ended_outages = []
         for symbol in symbols:
@@ -149,12 +177,15 @@ class MarketOutages:
     def take_proven(self, trades: pl.DataFrame) -> list[tuple[str, int, int]]:
         """Drop outages after which one of these trades (TRADES) came over a websocket.
 
-        The number of that trade proves what was missed. Return their symbols, begins and ends.
+        The number of that trade proves what was missed; a trade without one proves nothing. Return
+        their symbols, begins and ends.
         """
         if not self.unproven or trades.is_empty():
             return []
         received_trades = trades.filter(
-            pl.col("via") == WEBSOCKET, pl.col("symbol").cast(pl.String).is_in(list(self.unproven))
+            pl.col("via") == WEBSOCKET,
+            pl.col("sequence") > 0,
+            pl.col("symbol").cast(pl.String).is_in(list(self.unproven)),
         )
         latest = received_trades.group_by(pl.col("symbol").cast(pl.String)).agg(
             pl.col("received_at").max().cast(pl.Int64)

@@ -1,6 +1,6 @@
 """Deduplication, trade by trade."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -77,7 +77,7 @@ def _is_calm(deduplicator: Deduplicator, decoded: DecodedRows) -> bool:
     return not (
         decoded.events
         or decoded.subscriptions
-        or deduplicator.market_outages.unproven
+        or _may_prove(deduplicator.market_outages.unproven, decoded.trades)
         or deduplicator.connections.awaits_trades
         or deduplicator.gaps.symbols_ahead
     )
@@ -87,6 +87,11 @@ def _may_be_stored(deduplicator: Deduplicator, trades: Sequence[Trade]) -> bool:
     """Return whether a trade may be stored whose id has expired."""
     may_have_expired = deduplicator.ids.may_have_expired
     return any(not trade.sequence and may_have_expired(trade.timestamp) for trade in trades)
+
+
+def _may_prove(outages: Collection[str], trades: Sequence[Trade]) -> bool:
+    """Return whether the number of a trade may prove what was missed in market outages."""
+    return bool(outages) and any(trade.sequence and trade.symbol in outages for trade in trades)
 
 
 def mark_new(

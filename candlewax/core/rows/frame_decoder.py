@@ -18,6 +18,7 @@ from candlewax.core.schema import (
     SCOPE_TRADE,
 )
 from candlewax.core.shards import WHOLE, Shard
+from candlewax.core.trades.channels import ChannelTracker, FramePlace, read_on_channel
 from candlewax.exchanges import Exchange
 from candlewax.exchanges.protocol.dialect import Dialect, TradeIds
 from candlewax.exchanges.protocol.dump_files import NumberedLine, read_piece
@@ -69,11 +70,22 @@ class DecodedRows:
         return totals
 
 
-def decode(exchange: Exchange, frames: Sequence[Frame], instruments: Instruments) -> DecodedRows:
-    """Read a batch of frames of one exchange, in the order they came."""
+def decode(
+    exchange: Exchange,
+    frames: Sequence[Frame],
+    instruments: Instruments,
+    tracker: ChannelTracker | None = None,
+) -> DecodedRows:
+    """Read a batch of frames of one exchange, in the order they came.
+
+    `tracker`: the channels of its connections, if its frames name no market; without it the batch
+    holds all frames of its connections.
+    """
     decoded = DecodedRows(exchange.id, frames)
+    if exchange.channels and tracker is None:
+        tracker = ChannelTracker(exchange.channels)
     for row, frame in enumerate(frames):
-        trades, faults = _read_frame(exchange, frame, row, instruments, decoded)
+        trades, faults = _read_frame(exchange, frame, row, instruments, decoded, tracker)
         kind = KIND_TRADE if trades else KIND_DEAD if faults else KIND_CONTROL
         decoded.kinds.append(kind)
         decoded.counts.append(len(trades))
@@ -84,13 +96,18 @@ def decode(exchange: Exchange, frames: Sequence[Frame], instruments: Instruments
 
 
 def _read_frame(
-    exchange: Exchange, frame: Frame, row: int, instruments: Instruments, decoded: DecodedRows
+    exchange: Exchange,
+    frame: Frame,
+    row: int,
+    instruments: Instruments,
+    decoded: DecodedRows,
+    tracker: ChannelTracker | None,
 ) -> tuple[list[Trade], list[Fault]]:
     """Read one frame; put its event into what is decoded."""
     trades: list[Trade] = []
     faults: list[Fault] = []
     try:
-        reading = _reading(exchange, frame, row, instruments, decoded)
+        reading = _reading(exchange, frame, row, instruments, decoded, tracker)
     except FrameError as error:
         return trades, [Fault(row, 0, error.reason, error.detail)]
     if reading is None:
@@ -111,7 +128,12 @@ def _read_frame(
 
 
 def _reading(
-    exchange: Exchange, frame: Frame, row: int, instruments: Instruments, decoded: DecodedRows
+    exchange: Exchange,
+    frame: Frame,
+    row: int,
+    instruments: Instruments,
+    decoded: DecodedRows,
+    tracker: ChannelTracker | None,
 ) -> tuple[Dialect, Iterable[NumberedLine]] | None:
     """Return the native trades of a frame with their places in it; None if it is a control frame.
     Raises FrameError.
@@ -123,18 +145,29 @@ def _reading(
     if frame.text in exchange.control_texts and not asked:
         return None
     content = parse(frame.text)
+    follows = None if asked else tracker
+    if follows and (lost := follows.follow(row, _place(frame), content)):
+        decoded.subscriptions.append(_unified(exchange, lost, instruments))
     if isinstance(content, dict) and EVENT in content:
         if not asked:
             _note_event(exchange, row, content, instruments, decoded)
         return None
-    native_symbol = connection.removeprefix(FROM_REST)
-    reading = exchange.read_response(native_symbol, content) if asked else exchange.read(content)
+    if asked:
+        reading = exchange.read_response(connection.removeprefix(FROM_REST), content)
+    elif follows:
+        reading = read_on_channel(exchange, follows.native_symbol(_place(frame), content), content)
+    else:
+        reading = exchange.read(content)
     if reading is None:
         return None
     dialect, natives = reading
     if len(natives) > MOST_TRADES:
         raise FrameError("too_many_trades", f"at most {MOST_TRADES}, got {len(natives)}")
     return dialect, enumerate(natives)
+
+
+def _place(frame: Frame) -> FramePlace:
+    return FramePlace(frame.source, frame.connection, frame.recv_ns, frame.source_offset)
 
 
 def _dump_piece(exchange: Exchange, frame: Frame) -> tuple[Dialect, list[NumberedLine]]:
@@ -158,10 +191,13 @@ def _note_event(
     if connected:
         decoded.events.append(connected)
     if subscribed:
-        unified = subscribed.with_unified_symbols(
-            lambda name: instruments.resolve(exchange.id, name)
-        )
-        decoded.subscriptions.append(unified)
+        decoded.subscriptions.append(_unified(exchange, subscribed, instruments))
+
+
+def _unified(
+    exchange: Exchange, event: SubscriptionEvent, instruments: Instruments
+) -> SubscriptionEvent:
+    return event.with_unified_symbols(lambda name: instruments.resolve(exchange.id, name))
 
 
 def _number_equal_fills(trades: list[Trade]) -> list[Trade]:

@@ -53,7 +53,7 @@ def normalize(
     """
     meaning = dialect.interpret(native)
     received = frame.recv_ns // 1000
-    sequence = _sequence(meaning.trade_id, dialect.trade_ids)
+    sequence = _sequence(_number(meaning), dialect.trade_ids)
     instrument = instruments.resolve(exchange, meaning.native_symbol)
     price, quantity = parse_amount(meaning.price), parse_amount(meaning.quantity)
     time, side = meaning.time, meaning.side
@@ -90,6 +90,10 @@ def _sequence(trade_id: str, kind: TradeIds) -> int | None:
     return 0 if trade_id or kind is TradeIds.CONTENT else None
 
 
+def _number(meaning: Meaning) -> str:
+    return meaning.trade_id if meaning.number is None else meaning.number
+
+
 def is_from_websocket(frame: Frame) -> bool:
     """Return whether a websocket delivered a frame."""
     return not frame.connection.startswith((FROM_REST, FROM_DUMP))
@@ -124,7 +128,7 @@ def _fault(
     if instruments.resolve(exchange, meaning.native_symbol) is None:
         return "unknown_instrument", instruments.explain(exchange, meaning.native_symbol)
     if sequence is None:
-        return "bad_id", f"expected {dialect.trade_ids.expected}, got {_shown(meaning.trade_id)}"
+        return "bad_id", f"expected {dialect.trade_ids.expected}, got {_shown(_number(meaning))}"
     if meaning.time is None or not 0 <= meaning.time <= received + AHEAD_US:
         return "bad_time", _time_fault(meaning.time, received, native, dialect)
     if meaning.side is None:

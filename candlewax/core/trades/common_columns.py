@@ -12,7 +12,7 @@ from candlewax.exchanges.protocol.dialect import Dialect, TradeIds
 
 _UNNUMBERED: Final = pl.lit(0, pl.UInt64)
 _SEQUENCES: Final = {
-    TradeIds.NUMBERED: pl.col("trade_id").cast(pl.UInt64, strict=False),
+    TradeIds.NUMBERED: pl.col("number").cast(pl.UInt64, strict=False),
     TradeIds.UNIQUE: pl.when(pl.col("trade_id") != "").then(_UNNUMBERED),
     TradeIds.CONTENT: _UNNUMBERED,
 }
@@ -22,20 +22,21 @@ def to_common_columns(native_trades: pl.DataFrame, dialect: Dialect) -> pl.LazyF
     """Map native columns to the common ones.
 
     In: row, index, and text columns named after native fields. Out: row, index, the columns of
-    `Dialect`, sequence (UInt64; 0 if trades are not numbered, null if the id is none of its kind),
-    and the vendor columns.
+    `Dialect` with number, sequence (UInt64; 0 if trades are not numbered, null if the id or number
+    is none of its kind), and the vendor columns.
     """
     absent = [name for name in dialect.shape if name not in native_trades.columns]
     vendor = [
         name for name in native_trades.columns if name not in dialect.mapped | {"row", "index"}
     ]
+    columns = {"number": dialect.columns["trade_id"], **dialect.columns}
     trades = (
         native_trades.lazy()
         .with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
         .select(
             "row",
             "index",
-            *(meaning.alias(name) for name, meaning in dialect.columns.items()),
+            *(meaning.alias(name) for name, meaning in columns.items()),
             *(pl.col(name).alias(VENDOR + name) for name in vendor),
         )
         .with_columns(sequence=_SEQUENCES[dialect.trade_ids])

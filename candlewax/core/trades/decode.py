@@ -6,6 +6,7 @@ bad trades keeps the good ones, and each bad one becomes a dead letter.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import repeat
 from typing import Any, Final
 
@@ -17,16 +18,13 @@ from candlewax.core.gaps.market_outages import SubscriptionEvent, subscription_e
 from candlewax.core.gaps.outages import ConnectionEvent, connection_event
 from candlewax.core.instruments import Instruments
 from candlewax.core.schema import (
-    BRONZE,
-    KIND_CONTROL,
-    KIND_DEAD,
-    KIND_TRADE,
-    SOURCE,
-    TIME,
     TRADES,
     empty,
 )
 from candlewax.core.shards import WHOLE, Shard
+from candlewax.core.trades.bronze_rows import bronze_rows
+from candlewax.core.trades.channel_columns import Tables, follow_frames
+from candlewax.core.trades.channels import ChannelTracker, read_on_channel
 from candlewax.core.trades.dead_letters import dead_letter_rows, whole_frame_faults
 from candlewax.core.trades.normalize import FAULTS, normalize
 from candlewax.exchanges import Exchange
@@ -82,17 +80,28 @@ class DecodedFrames:
         return self.trades.with_columns(row=received.search_sorted(self.trades["received_at"]))
 
 
-def decode(exchange: Exchange, frames: pl.DataFrame, instruments: Instruments) -> DecodedFrames:
-    """Decode a batch of frames (FRAMES, with SOURCE or without) of one exchange."""
+def decode(
+    exchange: Exchange,
+    frames: pl.DataFrame,
+    instruments: Instruments,
+    tracker: ChannelTracker | None = None,
+) -> DecodedFrames:
+    """Decode a batch of frames (FRAMES, with SOURCE or without) of one exchange.
+
+    `tracker`: the channels of its connections, if its frames name no market; without it the batch
+    holds all frames of its connections.
+    """
     frames = _with_source(frames)
     numbered = frames.with_row_index("row")
-    tables, faults, events = _read(exchange, numbered)
+    if exchange.channels and tracker is None:
+        tracker = ChannelTracker(exchange.channels)
+    tables, faults, events = _read(exchange, numbered, tracker)
     parts = [
         normalize(native, dialect, frames, exchange.id, instruments) for dialect, native in tables
     ]
     trades = _in_order([part.trades for part in parts])
     all_faults = _concat_faults([faults, *(part.faults for part in parts)])
-    bronze = _bronze(exchange.id, numbered, trades["row"], all_faults["row"])
+    bronze = bronze_rows(exchange.id, numbered, trades["row"], all_faults["row"])
     connections = [event for event in events if isinstance(event, ConnectionEvent)]
     subscriptions = [
         event.with_unified_symbols(lambda native: instruments.resolve(exchange.id, native))
@@ -115,7 +124,7 @@ def reject_frames(exchange: str, frames: pl.DataFrame, reason: str, detail: str)
     numbered = _with_source(frames).with_row_index("row")
     faults = whole_frame_faults(numbered, reason, detail)
     no_trades = empty({"row": pl.UInt32, **TRADES})
-    bronze = _bronze(exchange, numbered, no_trades["row"], faults["row"])
+    bronze = bronze_rows(exchange, numbered, no_trades["row"], faults["row"])
     return DecodedFrames(exchange, bronze, no_trades, dead_letter_rows(bronze, faults))
 
 
@@ -140,27 +149,37 @@ def _with_source(frames: pl.DataFrame) -> pl.DataFrame:
 
 
 Events = list[ConnectionEvent | SubscriptionEvent]
-Tables = list[tuple[Dialect, pl.DataFrame]]
 
 
-def _read(exchange: Exchange, numbered: pl.DataFrame) -> tuple[Tables, pl.DataFrame, Events]:
+def _read(
+    exchange: Exchange, numbered: pl.DataFrame, tracker: ChannelTracker | None
+) -> tuple[Tables, pl.DataFrame, Events]:
     """Read all frames, each as its connection name says. Return tables, FAULTS and events."""
     is_rest, is_dump = (numbered["connection"].str.starts_with(p) for p in (FROM_REST, FROM_DUMP))
     if not is_rest.any() and not is_dump.any():
-        return _read_websocket(exchange, numbered)
-    tables, faults, events = _read_websocket(exchange, numbered.filter(~(is_rest | is_dump)))
+        return _read_websocket(exchange, numbered, tracker)
+    received = numbered.filter(~(is_rest | is_dump))
+    tables, faults, events = _read_websocket(exchange, received, tracker)
     responses, response_faults, _ = _read_responses(exchange, numbered.filter(is_rest))
     dumps, dump_faults = _read_dump(exchange, numbered.filter(is_dump))
     return tables + responses + dumps, pl.concat([faults, response_faults, dump_faults]), events
 
 
 def _read_websocket(
-    exchange: Exchange, frames: pl.DataFrame
+    exchange: Exchange, frames: pl.DataFrame, tracker: ChannelTracker | None
 ) -> tuple[Tables, pl.DataFrame, Events]:
     """Read frames of websockets."""
     tables, unmatched = _extract_layouts(exchange, frames)
     if exchange.control_texts:
         unmatched = unmatched.filter(~pl.col("frame").is_in(exchange.control_texts))
+    if tracker:
+        followed = follow_frames(tracker, frames, tables, unmatched)
+        others, faults, events = _read_one_by_one(
+            followed.with_markets(unmatched), partial(read_on_channel, exchange)
+        )
+        faults = pl.concat([faults, followed.faults])
+        events = sorted([*events, *followed.events], key=lambda event: event.row)
+        return followed.tables + others, faults, events
     others, faults, events = _read_one_by_one(unmatched, lambda _, content: exchange.read(content))
     return tables + others, faults, events
 
@@ -214,9 +233,9 @@ def _without(frames: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
 
 
 def _read_one_by_one(
-    frames: pl.DataFrame, read: Callable[[str, Any], Reading]
+    frames: pl.DataFrame, read: Callable[[Any, Any], Reading]
 ) -> tuple[Tables, pl.DataFrame, Events]:
-    """Parse frames as JSON; `read` gets the native symbol of the frame, if any."""
+    """Parse frames as JSON; `read` gets the native symbol of the frame, if it has one."""
     by_dialect: dict[int, tuple[Dialect, list[NativeTrade]]] = {}
     faults: list[tuple[int, int, str, str]] = []
     events: Events = []
@@ -262,33 +281,3 @@ def _in_order(parts: list[pl.DataFrame]) -> pl.DataFrame:
     if len(filled) == 1:
         return filled[0]
     return pl.concat(filled, how="diagonal").sort("row", "source_index")
-
-
-def _bronze(
-    exchange: str, frames: pl.DataFrame, trade_rows: pl.Series, fault_rows: pl.Series
-) -> pl.DataFrame:
-    counts = _count_rows(frames.height, trade_rows)
-    faulty = pl.Series(dtype=pl.Boolean, values=[False]).new_from_index(0, frames.height)
-    if fault_rows.len():
-        faulty = faulty.scatter(fault_rows.unique(), True)
-    kind = pl.when(counts > 0).then(KIND_TRADE).when(faulty).then(KIND_DEAD).otherwise(KIND_CONTROL)
-    return frames.select(
-        "connection",
-        *SOURCE,
-        "frame",
-        exchange=pl.lit(exchange),
-        received_at=(pl.col("recv_ns") // 1000).cast(TIME),
-        received_ns=(pl.col("recv_ns") % 1000).cast(pl.UInt16),
-        kind=kind.cast(pl.Int8),
-        trades=counts,
-        duplicates=pl.lit(0, pl.UInt16),
-    ).select(*BRONZE)
-
-
-def _count_rows(height: int, rows: pl.Series) -> pl.Series:
-    """Count each row number (UInt16)."""
-    if rows.len() == height and rows.n_unique() == height:
-        return pl.Series(dtype=pl.UInt16, values=[1]).new_from_index(0, height)
-    counts = rows.value_counts()
-    zeros = pl.Series(dtype=pl.UInt16, values=[0]).new_from_index(0, height)
-    return zeros.scatter(counts["row"], counts["count"].cast(pl.UInt16)) if height else zeros

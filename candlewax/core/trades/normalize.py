@@ -199,7 +199,7 @@ _CHECKS: Final[tuple[tuple[str, pl.Expr, pl.Expr], ...]] = (
     (
         "bad_id",
         pl.col("sequence").is_not_null(),
-        phrase("expected {}, got {}", pl.col("id_expected"), _quote("trade_id")),
+        phrase("expected {}, got {}", pl.col("id_expected"), _quote("number")),
     ),
     (
         "bad_time",

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from candlewax.exchanges.protocol.channels import ChannelRules
 from candlewax.exchanges.protocol.daily_files import DailyFiles
 from candlewax.exchanges.protocol.fields import Fields, FrameError, NativeTrade, build_pattern
 from candlewax.exchanges.protocol.markets import MarketListRules
@@ -21,7 +22,10 @@ BUY, SELL = 1, 2
 
 
 class Meaning(NamedTuple):
-    """The fields of one native trade by their meaning, as `Dialect.columns` gives them."""
+    """The fields of one native trade by their meaning, as `Dialect.columns` gives them.
+
+    `number`: the trade's number, if that is not its id.
+    """
 
     native_symbol: str
     trade_id: str
@@ -30,6 +34,7 @@ class Meaning(NamedTuple):
     price: str
     quantity: str
     condition: str | None = None
+    number: str | None = None
 
 
 class TradeIds(Enum):
@@ -56,7 +61,8 @@ class Dialect:
     `columns` are expressions over text columns named after the native fields. They give
     native_symbol and trade_id (String), time (Int64, microseconds since 1970, null if unreadable),
     side (Int8, the taker's, null if unreadable), price and quantity (String), condition (String,
-    null for an ordinary trade). `interpret` gives the same of one native trade.
+    null for an ordinary trade), and number (String), if a field besides trade_id counts the trades.
+    `interpret` gives the same of one native trade.
 
     `mapped`: the fields that `columns` cover in full; all others are vendor data. `spellings`: for
     time and side, the native field and the text expected there, for dead letters.
@@ -168,6 +174,7 @@ class Exchange:
     `contract_kinds`: kinds of markets, of spot and perpetual, whose quantities are numbers of
     contracts and not amounts of the base asset, inverse contracts apart: these always are.
     `control_texts`: control frames that are no JSON, such as the answer to a ping.
+    `channels`: for an exchange whose frames name no market; `read` then gives trades without one.
     """
 
     id: str
@@ -185,6 +192,7 @@ class Exchange:
     markets: MarketListRules | None = None
     contract_kinds: frozenset[str] = frozenset()
     control_texts: frozenset[str] = frozenset()
+    channels: ChannelRules | None = None
 
 
 def order_by_likelihood(

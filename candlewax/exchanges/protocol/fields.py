@@ -16,6 +16,7 @@ import msgspec
 TEXT = "text"
 INTEGER = "integer"
 NUMBER = "number"
+SIGNED = "number with a sign"
 BOOLEAN = "boolean"
 
 # Exchanges send printable ASCII without quote and backslash, and whole numbers without a sign.
@@ -24,6 +25,7 @@ _PATTERNS = {
     TEXT: r'"([ !#-\[\]-~]*)"',
     INTEGER: r"(0|[1-9][0-9]*)",
     NUMBER: r"((?:0|[1-9][0-9]*)(?:\.[0-9]+)?)",
+    SIGNED: r"(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)",
     BOOLEAN: r"(true|false)",
 }
 _SCALAR = r'(?:"[ !#-\[\]-~]*"|[0-9.]+)'
@@ -135,7 +137,7 @@ def _fits(value: Any, kind: str) -> bool:  # noqa: ANN401 - JSON may be anything
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if kind == INTEGER:
         return is_whole
-    if kind == NUMBER:
+    if kind in (NUMBER, SIGNED):
         return is_whole or isinstance(value, Number)
     if kind == BOOLEAN:
         return isinstance(value, bool)

@@ -40,7 +40,8 @@ FROM bronze_frames FINAL
 WHERE exchange = {exchange:String}
     AND received_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')
     AND received_at < fromUnixTimestamp64Micro({until:Int64}, 'UTC')
-    AND ({every:Bool} OR kind = 'control' AND startsWith(frame, {event:String}))
+    AND ({every:Bool} OR kind = 'control' AND (startsWith(frame, {event:String})
+        OR {channels:Bool} AND startsWith(frame, '{')))
 ORDER BY received_at, received_ns, bronze_frames.connection, bronze_frames.source, source_partition,
     source_offset
 """
@@ -76,7 +77,8 @@ class _StoredFramePartition(StatefulSourcePartition[SourceItem, None]):
 class StoredFrameSource(FixedPartitionedSource[SourceItem, None]):
     """Source of the frames of `bronze_frames` received since a time, exchange by exchange.
 
-    Before them it emits all earlier connection events, which show the open connections.
+    Before them it emits all earlier connection events, which show the open connections, and of an
+    exchange whose frames name no market the frames that tell of channels.
 
     Order: by receive time; within a nanosecond by connection and frame number. A REST or dump
     frame waited beside the websocket frames, so it is placed by the time it was stored.
@@ -131,6 +133,7 @@ class StoredFrameSource(FixedPartitionedSource[SourceItem, None]):
             "until": end,
             "every": every,
             "event": event,
+            "channels": EXCHANGES[exchange].channels is not None,
             "rest": FROM_REST,
             "dump": FROM_DUMP,
         }

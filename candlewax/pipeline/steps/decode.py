@@ -2,13 +2,16 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 import polars as pl
 from polars.exceptions import PanicException
 
+from candlewax.clickhouse.state.channel_reader import ChannelReader
 from candlewax.core.batch import UNKNOWN_EXCHANGE
 from candlewax.core.frames import FrameBatch, InvalidUtf8Frames, SourceItem, UnreadableLines
+from candlewax.core.gaps.market_outages import SubscriptionEvent
 from candlewax.core.instruments import Instruments
 from candlewax.core.rows import frame_decoder as rows
 from candlewax.core.rows.columns import frame_rows
@@ -16,6 +19,7 @@ from candlewax.core.rows.records import Frame
 from candlewax.core.rows.row_batch import SMALL_BATCH_CHARACTERS, SMALL_BATCH_ROWS
 from candlewax.core.schema import BRONZE, TRADES, empty
 from candlewax.core.shards import WHOLE_EXCHANGES, ShardPlan
+from candlewax.core.trades.channels import ChannelTracker, no_earlier_frames
 from candlewax.core.trades.decode import DecodedFrames, decode, reject_frames, reject_invalid_utf8
 from candlewax.exchanges import EXCHANGES
 from candlewax.pipeline.steps.assign_shards import Decoded, ShardAssigner
@@ -38,7 +42,23 @@ class DecodeStep:
         exchanges: Iterable[str],
         counters: Counters,
         shard_plan: ShardPlan = WHOLE_EXCHANGES,
+        channel_reader: ChannelReader | None = None,
     ) -> None:
+        """Create from settings.
+
+        `channel_reader` reads stored frames of connections that began before the process; without
+        it their trades cannot be read if the exchange's frames name no market.
+        """
+        self._trackers = {
+            exchange: ChannelTracker(
+                rules,
+                partial(channel_reader.read_earlier, exchange)
+                if channel_reader
+                else no_earlier_frames,
+            )
+            for exchange in exchanges
+            if exchange in EXCHANGES and (rules := EXCHANGES[exchange].channels)
+        }
         self._instruments = instruments
         self._assigner = ShardAssigner(shard_plan)
         self._exchanges = frozenset(exchanges)
@@ -71,12 +91,18 @@ class DecodeStep:
     def _decode_rows(
         self, exchange: str, received: FrameBatch, small: Sequence[Frame]
     ) -> list[tuple[str, Decoded]]:
+        tracker = self._trackers.get(exchange)
+        saved = tracker.save() if tracker else {}
         try:
-            decoded = rows.decode(EXCHANGES[exchange], small, self._instruments)
+            decoded = rows.decode(EXCHANGES[exchange], small, self._instruments, tracker)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - logged there, and kept as a dead letter
+            if tracker:
+                tracker.reset(saved)
             return self._decode_columns(exchange, received.frames)
+        if decoded.subscriptions:
+            self._report_lost(exchange, decoded.subscriptions)
         if conditions := decoded.conditions:
             self._unknown_conditions.count(EXCHANGES[exchange], pl.Series(conditions))
         return self._assigner.assign_frames(decoded, self._instruments)
@@ -84,12 +110,25 @@ class DecodeStep:
     def _decode_columns(self, exchange: str, frames: pl.DataFrame) -> list[tuple[str, Decoded]]:
         results = self._read(exchange, frames)
         for decoded in results:
+            self._report_lost(exchange, decoded.subscriptions)
             self._unknown_conditions.count(EXCHANGES[exchange], decoded.trades["condition"])
         return [
             assigned
             for decoded in results
             for assigned in self._assigner.assign_frames(decoded, self._instruments)
         ]
+
+    def _report_lost(self, exchange: str, events: Sequence[SubscriptionEvent]) -> None:
+        """Log and count frames that a connection lacks."""
+        for event in events:
+            if event.lost:
+                self._counters.increment(event.lost, "missing_frames", exchange)
+                _log.warning(
+                    "%s: %d frames of a connection are missing, by their numbers; its markets: %s",
+                    exchange,
+                    event.lost,
+                    ", ".join(event.symbols),
+                )
 
     def _read(
         self, exchange: str, frames: pl.DataFrame, *, is_retry: bool = False
@@ -98,11 +137,15 @@ class DecodeStep:
 
         Otherwise one such frame would end the pipeline at each start.
         """
+        tracker = self._trackers.get(exchange)
+        saved = tracker.save() if tracker else {}
         try:
-            return [decode(EXCHANGES[exchange], frames, self._instruments)]
+            return [decode(EXCHANGES[exchange], frames, self._instruments, tracker)]
         except MemoryError:
             raise
         except (Exception, PanicException) as error:  # noqa: BLE001 - logged, and kept as a dead letter
+            if tracker:
+                tracker.reset(saved)
             if not is_retry:
                 _log.exception("%s: decoding failed; such frames become dead letters", exchange)
             if frames.height <= 1:

@@ -46,9 +46,8 @@ _time: Final = attrgetter("timestamp")
 class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
     """Step that passes each trade of a shard on once; keyed by shard.
 
-    Without state for a shard it loads the deduplicator from the tables. With `stores` the
-    process stores frames and trades, and also gaps, outages, contradictions and numberings.
-    `is_subscribed` tells of an exchange's symbol whether it counts as refused while it is.
+    Without state for a shard it loads the deduplicator from the tables. With `stores` the process
+    stores frames, trades and what they show. No market that `is_subscribed` denies is refused.
     """
 
     def __init__(
@@ -248,11 +247,9 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
             (outage.symbol, outage.since, (outage.ended or FOREVER) - 1) for outage in changed
         )
         deduplicator.add_spans((symbol, since, ended - 1) for symbol, since, ended in proven)
+        refused = sum(self._is_subscribed(decoded.exchange, symbol) for symbol in outages.began)
         self._counters.set_gauge(
-            sum(self._is_subscribed(decoded.exchange, symbol) for symbol in outages.began),
-            "refused_markets",
-            decoded.exchange,
-            part=decoded.shard.index,
+            refused, "refused_markets", decoded.exchange, part=decoded.shard.index
         )
         return outage_rows(decoded.exchange, changed)
 

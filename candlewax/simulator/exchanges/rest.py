@@ -12,6 +12,8 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from candlewax.simulator.exchanges import bitfinex_rest, bitstamp, gemini, kraken_futures_rest
+from candlewax.simulator.exchanges.bybit import reply_bybit
 from candlewax.simulator.exchanges.market_lists import market_list
 from candlewax.simulator.exchanges.okx import reply_okx
 from candlewax.simulator.exchanges.rest_candles import CANDLE_REPLIES
@@ -57,7 +59,7 @@ class Rest:
         if venue is None or reply is None or not path.startswith(_ROOTS[exchange]):
             return None
         self.log.append((time.monotonic(), exchange, target))
-        reply_candles = CANDLE_REPLIES.get(exchange)
+        reply_candles = _CANDLE_REPLIES.get(exchange)
         fault = self._draw_fault()
         if fault is RestFault.FAILED:
             return Answer(_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -76,8 +78,8 @@ class Rest:
     def _rate_limited(self, exchange: str) -> Answer:
         if exchange == "kraken":  # reports it in the body only
             return Answer(_LIMITED[exchange])
-        # Coinbase and OKX do not document how long to wait.
-        tells_wait = exchange not in ("coinbase", "okx")
+        # The others do not document how long to wait.
+        tells_wait = exchange.startswith("binance")
         headers = {"Retry-After": str(self._retry_after)} if tells_wait else {}
         return Answer(_LIMITED[exchange], HTTPStatus.TOO_MANY_REQUESTS, headers)
 
@@ -94,6 +96,12 @@ _ROOTS: Final = {
     "kraken": "0/",
     "coinbase": "products",
     "okx": "api/v5/",
+    "bybit": "v5/",
+    "bybit_linear": "v5/",
+    "bitstamp": "api/v2/",
+    "gemini": "v",
+    "kraken_futures": "",
+    "bitfinex": "v2/",
 }
 _LIMITED: Final = {
     "binance": '{"code":-1003,"msg":"Too much request weight used."}',
@@ -103,6 +111,12 @@ _LIMITED: Final = {
     "kraken": '{"error":["EAPI:Rate limit exceeded"]}',
     "coinbase": '{"message":"Public rate limit exceeded"}',
     "okx": '{"msg":"Too Many Requests","code":"50011"}',
+    "bybit": '{"retCode":10006,"retMsg":"Too many visits!"}',
+    "bybit_linear": '{"retCode":10006,"retMsg":"Too many visits!"}',
+    "bitstamp": bitstamp.LIMITED,
+    "gemini": gemini.LIMITED,
+    "kraken_futures": kraken_futures_rest.LIMITED,
+    "bitfinex": bitfinex_rest.LIMITED,
 }
 
 _REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
@@ -113,4 +127,15 @@ _REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
     "kraken": reply_kraken,
     "coinbase": reply_coinbase,
     "okx": reply_okx,
+    "bybit": reply_bybit,
+    "bybit_linear": reply_bybit,
+    "bitstamp": bitstamp.reply_bitstamp,
+    "gemini": gemini.reply_gemini,
+    "kraken_futures": kraken_futures_rest.reply_trades,
+    "bitfinex": bitfinex_rest.reply_trades,
+}
+_CANDLE_REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer | None]]] = {
+    **CANDLE_REPLIES,
+    "kraken_futures": kraken_futures_rest.reply_candles,
+    "bitfinex": bitfinex_rest.reply_candles,
 }

@@ -11,7 +11,7 @@ from candlewax.simulator.exchanges.client import Client
 from candlewax.simulator.exchanges.published import PublishedTrades
 from candlewax.simulator.frame_faults import FaultPicker, FrameFault
 from candlewax.simulator.frames.channels import Bundle, Feed
-from candlewax.simulator.market.market import Market
+from candlewax.simulator.market.market import Market, Trade
 from candlewax.simulator.plan import ExchangeLimits
 
 NewClient = Callable[["Venue", ServerConnection, int], Client]
@@ -102,6 +102,10 @@ class Venue:
         return tuple(
             self.published.market_trades(self.exchange, native_symbol).last(self._feeds[0].history)
         )
+
+    def trade_id(self, trade: Trade) -> str:
+        """Return the id that the exchange gives a trade."""
+        return self._feeds[0].trade_id(trade)
 
     def publish(self, bundle: Bundle) -> None:
         """Send trades of one market, or gather them."""

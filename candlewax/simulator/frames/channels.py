@@ -46,6 +46,10 @@ class Feed(ABC):
         """Return a heartbeat; None if the feed has none."""
         return None
 
+    def trade_id(self, trade: Trade) -> str:
+        """Return the id that the exchange gives a trade: here its number."""
+        return str(trade.trade_id)
+
     def bundles(self, trades: Iterable[Trade]) -> Iterator[Bundle]:
         """Return the trades of one market, split into frames: here one per order."""
         for _, fills in groupby(trades, key=lambda trade: trade.order):

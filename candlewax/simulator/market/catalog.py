@@ -159,13 +159,19 @@ def spot_coinbase(order_us: int) -> list[Market]:
     ]
 
 
+def _rename(market: Market, base: str) -> str:
+    """Return the native symbol of a market with another base, in the same case."""
+    native_symbol = market.native_symbol.replace(market.base, base)
+    return native_symbol.replace(market.base.lower(), base.lower())
+
+
 def make_markets(like: Market, count: int) -> list[Market]:
     """Return more markets of an exchange, for invented assets X00, X01, ..."""
     names = [f"X{number:02}" for number in range(count)]
     return [
         replace(
             like,
-            native_symbol=like.native_symbol.replace(like.base, name),
+            native_symbol=_rename(like, name),
             base=name,
             symbol=f"{name}/{like.quote}",
             first_id=like.first_id + 10_000_019 * number,
@@ -214,6 +220,34 @@ US_BTC: Final = replace(
     first_id=31_904_417,
     conditions=(),
 )
+
+KRAKEN_FUTURES: Final = [
+    Market(
+        exchange="kraken_futures",
+        native_symbol=native_symbol,
+        base=base,
+        quote="USD",
+        symbol=f"{base}/USD:USD",
+        price_decimals=1,
+        lot_decimals=lot_decimals,
+        price=ASSETS[base].price * 10 // MILLION,
+        lots=lots,
+        gap_us=gap_us,
+        first_id=first_id,
+    )
+    for native_symbol, base, lot_decimals, lots, gap_us, first_id in (
+        ("PF_XBTUSD", "BTC", 4, 80, 16_000_000, 883_384),
+        ("PF_ETHUSD", "ETH", 3, 300, 24_000_000, 421_131),
+    )
+]
+
+BITFINEX: Final = [
+    _market("bitfinex", (asset, "USD"), f"t{asset}USD", decimals, gap_us, first_id, 20)
+    for asset, decimals, gap_us, first_id in (
+        ("BTC", (1, 8), 16_000_000, 1_788_348_473),
+        ("ETH", (2, 8), 24_000_000, 1_612_269_657),
+    )
+]
 
 KRAKEN_EUR: Final = Market(
     exchange="kraken",

@@ -19,7 +19,8 @@ _STREAM: Final = (
     "`trades` (new ones), `tickers` (the day candle of each market that moved), `health`, "
     "`database` (`there` or `away`, and why) and `reset` (events were lost: read again). "
     "If the pipeline runs in the same process, trades and forming candles are sent while they "
-    "are inserted, before they can be read; closed candles are sent once they are stored."
+    "are inserted, before they can be read; closed candles are sent once they are stored. "
+    "As a WebSocket the same address sends JSON arrays of `[name, data]`."
 )
 
 
@@ -119,7 +120,11 @@ def _stream_operation() -> dict[str, Any]:
     success = {"description": "events", "content": {"text/event-stream": {}}}
     parameters = described(params.Stream)
     summary = "Live events of one market"
-    return {"get": _operation("streamEvents", "candlewax", summary, _STREAM, parameters, success)}
+    operation = _operation("streamEvents", "candlewax", summary, _STREAM, parameters, success)
+    operation["responses"]["101"] = {
+        "description": "a WebSocket with the same events: with `Upgrade: websocket` in the request"
+    }
+    return {"get": operation}
 
 
 def _sql_operation() -> dict[str, Any]:

@@ -45,11 +45,13 @@ class BinanceApi:
     async def ping(self, request: Request) -> Response:
         """Return an empty object."""
         params.read(queries.Query, request)
+        _exchange(request)
         return _respond(request, b"{}")
 
     async def time(self, request: Request) -> Response:
         """Return the time of this machine."""
         params.read(queries.Query, request)
+        _exchange(request)
         return _respond(request, b'{"serverTime":%d}' % _now_ms())
 
     async def klines(self, request: Request) -> Response:
@@ -190,9 +192,12 @@ class BinanceApi:
 def _respond_some(
     request: Request, written: list[dict[str, Any]], asked: queries.Tickers
 ) -> Response:
-    """Return the only ticker that was asked for, or a list."""
-    is_one = not isinstance(asked.symbol, UnsetType) and bool(written)
-    return _respond(request, msgspec.json.encode(written[0] if is_one else written))
+    """Return the only ticker that was asked for, or a list. Raises Problem if it has no trade."""
+    if isinstance(asked.symbol, UnsetType):
+        return _respond(request, msgspec.json.encode(written))
+    if not written:
+        raise Problem(404, "unknown_market", f"no trade of {asked.symbol} is known", "symbol")
+    return _respond(request, msgspec.json.encode(written[0]))
 
 
 def _exchange(request: Request) -> str:

@@ -22,7 +22,7 @@ from candlewax.web.stream.announced import AnnouncedCandles, last_trades
 from candlewax.web.stream.batch_queue import BatchQueue
 from candlewax.web.stream.client import StreamClient
 from candlewax.web.stream.feed_status import SECOND_US, Clock, LiveFeedStatus
-from candlewax.web.stream.subscribers import ReadReport, Subscribers
+from candlewax.web.stream.subscribers import LastTrade, ReadReport, Subscribers
 
 TICK: Final = 0.04
 """Seconds between two broadcasts while pages watch: 25 per second."""
@@ -162,6 +162,12 @@ class Broadcaster(Subscribers):
     def markets(self) -> set[tuple[str, str]]:
         """Return the markets that have a day candle."""
         return super().markets | self._announced.changed_days
+
+    def last_trades(self) -> dict[tuple[str, str], LastTrade]:
+        """Return time and price of the last trade of each market that has a day candle."""
+        # While no page watches, nothing else brings the day candles up to date.
+        self._update_days()
+        return super().last_trades()
 
     def _update_slow(self) -> None:
         """Update feed status and cache, which need not happen at once."""

@@ -56,11 +56,15 @@ def ended_outage(since: int, ended: int) -> MarketOutages:
     return MarketOutages(unproven={"A/B": [(START + since, START + ended)]})
 
 
-def trades(received: int, via: int = WEBSOCKET, symbol: str = "A/B") -> pl.DataFrame:
+def trades(
+    received: int, via: int = WEBSOCKET, symbol: str = "A/B", sequence: int = 7
+) -> pl.DataFrame:
     """A trade received at a time."""
     moment = EPOCH + timedelta(microseconds=START + received)
-    schema: Columns = {"symbol": pl.Categorical, "via": pl.Int8, "received_at": TIME}
-    return pl.DataFrame([(symbol, via, moment)], schema, orient="row")
+    schema: Columns = {
+        "symbol": pl.Categorical, "via": pl.Int8, "received_at": TIME, "sequence": pl.UInt64,
+    }  # fmt: skip
+    return pl.DataFrame([(symbol, via, moment, sequence)], schema, orient="row")
 
 
 @pytest.mark.parametrize(
@@ -137,8 +141,12 @@ def test_outage_ends_after_its_start_even_when_clock_is_set_back(at: int, ended:
     [
         (trades(8), False), (trades(9), True), (trades(10), True), (trades(99, REST), False),
         (trades(99, DUMP), False), (trades(99, symbol="C/D"), False),
+        (trades(99, sequence=0), False),
     ],
-    ids=["before its end", "at its end", "later", "by REST", "of a dump", "of another market"],
+    ids=[
+        "before its end", "at its end", "later", "by REST", "of a dump", "of another market",
+        "without a number",
+    ],
 )  # fmt: skip
 def test_outage_is_proven_by_the_first_websocket_trade_received_after_its_end(
     received: pl.DataFrame, proven: bool

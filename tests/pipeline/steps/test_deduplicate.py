@@ -42,7 +42,7 @@ def failing(
     """Make reading fail with the error that `fails` returns for the frames; rows always fail."""
 
     def reading(
-        exchange: Exchange, frames: pl.DataFrame, instruments: Instruments
+        exchange: Exchange, frames: pl.DataFrame, instruments: Instruments, _: None
     ) -> DecodedFrames:
         if error := fails(frames):
             raise error

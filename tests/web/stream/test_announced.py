@@ -189,6 +189,16 @@ def test_ticker_follows_announced_rows() -> None:
     assert b'"close":"6"' in (asyncio.run(shown.open().next(0.001)) or b"")
 
 
+def test_last_trades_are_known_without_a_page() -> None:
+    shown = Shown(watched=False)
+    assert shown.live.last_trades() == {}
+    candle = candle_row(5, timeframe=6)
+    shown.announce(row_batch(candle._replace(close=7 * 10**12)))
+    assert shown.live.last_trades()["binance", "BTC/USDT"].price == 7
+    shown.announce(row_batch(candle._replace(close=8 * 10**12, version=12)))
+    assert shown.live.last_trades()["binance", "BTC/USDT"].price == 8
+
+
 def test_rows_that_nobody_asks_for_are_not_converted(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> bytes:
         raise AssertionError("nobody asked for it")

@@ -58,4 +58,10 @@ export const EXCHANGES = {
   okx: "OKX",
   binance_coinm: "Binance COIN-M",
   binance_us: "Binance.US",
+  bybit: "Bybit",
+  bybit_linear: "Bybit linear",
+  bitstamp: "Bitstamp",
+  gemini: "Gemini",
+  kraken_futures: "Kraken Futures",
+  bitfinex: "Bitfinex",
 };

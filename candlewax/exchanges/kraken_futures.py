@@ -1,0 +1,222 @@
+"""Kraken Futures, WebSocket API v1: perpetuals and dated futures.
+
+Source: Kraken API Center, Futures WebSocket, section "Trade". `seq` is called the sequence number
+of the subscription there. In recordings it counts the trades of the product, without holes, through
+snapshots and later connections. It has started again at 1 some times, so it is a number of a
+numbering. `uid` identifies a trade.
+
+Quantities are contracts of 1 USD for inverse products (PI, FI), and in the base otherwise.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from candlewax.exchanges.kraken_futures_markets import MARKETS, split_symbol
+from candlewax.exchanges.kraken_futures_rest import (
+    CANDLES,
+    CONDITION,
+    CONDITIONS,
+    REST,
+    SIDE,
+    SIDES,
+    condition_of,
+    read_response,
+)
+from candlewax.exchanges.protocol.dialect import (
+    Dialect,
+    Exchange,
+    FrameTemplate,
+    Meaning,
+    Reading,
+    Spelling,
+)
+from candlewax.exchanges.protocol.fields import (
+    INTEGER,
+    NUMBER,
+    TEXT,
+    Field,
+    FrameError,
+    NativeTrade,
+    bad_shape,
+    read_trade,
+)
+from candlewax.exchanges.protocol.rest import require_list
+from candlewax.exchanges.protocol.times import MS_EXPECTED, ms_time, parse_ms
+from candlewax.exchanges.protocol.websocket import (
+    HEARTBEAT,
+    OTHER,
+    ControlMessage,
+    Kind,
+    WebSocketRules,
+    parse_object,
+)
+
+TRADE = {
+    "product_id": Field(TEXT),
+    "uid": Field(TEXT),
+    "side": Field(TEXT),
+    "type": Field(TEXT),
+    "seq": Field(INTEGER),
+    "time": Field(INTEGER),
+    "qty": Field(NUMBER),
+    "price": Field(NUMBER),
+}
+"""A trade; `side` is the taker's."""
+
+
+def _interpret(trade: NativeTrade) -> Meaning:
+    return Meaning(
+        trade["product_id"],
+        trade["uid"],
+        parse_ms(trade["time"]),
+        SIDES.get(trade["side"]),
+        trade["price"],
+        trade["qty"],
+        condition_of(trade),
+        trade["seq"],
+    )
+
+
+FUTURES = Dialect(
+    TRADE,
+    {
+        "native_symbol": pl.col("product_id"),
+        "trade_id": pl.col("uid"),
+        "time": ms_time("time"),
+        "side": SIDE,
+        "price": pl.col("price"),
+        "quantity": pl.col("qty"),
+        "condition": CONDITION,
+        "number": pl.col("seq"),
+    },
+    _interpret,
+    mapped=frozenset({"product_id", "uid", "seq", "time", "side", "price", "qty"}),
+    spellings={
+        "time": Spelling("time", MS_EXPECTED),
+        "side": Spelling("side", "buy or sell"),
+    },
+)
+
+_LIVE_TRADE = (
+    '{"feed":"trade","product_id":<product_id>,"uid":<uid>,"side":<side>,"type":<type>,'
+    '"seq":<seq>,"time":<time>,"qty":<qty>,"price":<price>}'
+)
+_SNAPSHOT = '{"feed":"trade_snapshot","product_id":<*>,"trades":['
+
+LAYOUTS = (
+    FrameTemplate(FUTURES, _LIVE_TRADE),
+    # As recorded in 2026; until 2022 its trades were laid out as single ones.
+    FrameTemplate(
+        FUTURES,
+        '{"product_id":<product_id>,"feed":"trade","uid":<uid>,"side":<side>,"type":<type>,'
+        '"time":<time>,"qty":<qty>,"price":<price>,"seq":<seq>}',
+        before=_SNAPSHOT,
+        after="]}",
+        has_several_trades=True,
+    ),
+    FrameTemplate(FUTURES, _LIVE_TRADE, before=_SNAPSHOT, after="]}", has_several_trades=True),
+)
+
+
+def read_frame(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
+    """Read a trade, and the snapshot of the last 100 that each subscription begins with.
+
+    Other feeds, acknowledgements, errors and heartbeats are control frames.
+    """
+    if not isinstance(frame, dict):
+        raise bad_shape("an object", frame)
+    feed = frame.get("feed")
+    if feed == "trade" and "event" not in frame:
+        return FUTURES, [_read_one(frame)]
+    if feed == "trade_snapshot" and "event" not in frame:
+        return FUTURES, [_try_read(row) for row in require_list(frame.get("trades"), "trades")]
+    if any(isinstance(frame.get(name), str) for name in ("event", "feed")):
+        return None
+    raise bad_shape("a feed or an event", frame)
+
+
+def _read_one(trade: Any) -> NativeTrade:  # noqa: ANN401 - JSON may be anything
+    return read_trade(trade, TRADE, ignored=frozenset({"feed"}))
+
+
+def _try_read(trade: Any) -> NativeTrade | FrameError:  # noqa: ANN401 - JSON may be anything
+    try:
+        return _read_one(trade)
+    except FrameError as error:
+        return error
+
+
+def subscribe(native_symbols: Sequence[str], _: int) -> str:
+    """Return {"event":"subscribe","feed":"trade","product_ids":["PF_XBTUSD"]}."""
+    message = {"event": "subscribe", "feed": "trade", "product_ids": list(native_symbols)}
+    return json.dumps(message, separators=(",", ":"))
+
+
+HEARTBEATS = '{"event":"subscribe","feed":"heartbeat"}'
+
+
+def is_trade(frame: str) -> bool:
+    """Return whether a frame is a new trade; a snapshot holds old ones."""
+    return frame.startswith('{"feed":"trade",')
+
+
+def parse_control(frame: str) -> ControlMessage:
+    """Read a reply, one for each product, or a heartbeat.
+
+    {"event":"subscribed","feed":"trade","product_ids":["PF_XBTUSD"]}
+    {"event":"error","message":"Invalid product id"}, which names no product
+    {"event":"alert","message":"Bad request"}
+    {"feed":"heartbeat","time":1790359963339}
+    """
+    reply = parse_object(frame)
+    event = reply.get("event")
+    if event is None and reply.get("feed") == "heartbeat":
+        return HEARTBEAT
+    names = reply.get("product_ids")
+    symbols = tuple(names) if isinstance(names, list) and reply.get("feed") == "trade" else ()
+    if event == "subscribed" and symbols:
+        return ControlMessage(Kind.ACK, native_symbols=symbols)
+    reason = str(reply.get("message", event))
+    # The exchange says so when it subscribes a product a second time.
+    if event in ("error", "alert", "subscribed_failed") and not reason.startswith("Already"):
+        return ControlMessage(Kind.REFUSAL, native_symbols=symbols, reason=reason)
+    return OTHER
+
+
+# Sources: Kraken API Center, Futures WebSocket, "Introduction" (a ping at least each 60 seconds,
+# which those of the websocket protocol are) and "Heartbeat" (a feed of its own); "Rate Limits" of
+# Futures (100 requests a second, 100 connections).
+LIVE = WebSocketRules(
+    url="wss://futures.kraken.com/ws/v1",
+    # No limit is documented.
+    symbols_per_connection=100,
+    # A refusal names no product, so each is asked for by itself.
+    symbols_per_message=1,
+    messages_per_s=20,
+    connect_every_s=1,
+    dead_after_s=30,
+    stalled_after_s=120,
+    # No maximum age is known.
+    max_age_s=None,
+    subscribe=subscribe,
+    is_trade=is_trade,
+    parse_control=parse_control,
+    opening_messages=(HEARTBEATS,),
+    replies_in_order=True,
+)
+
+KRAKEN_FUTURES = Exchange(
+    "kraken_futures",
+    LAYOUTS,
+    read_frame,
+    split_symbol,
+    LIVE,
+    REST,
+    read_response,
+    known_conditions=CONDITIONS,
+    candles=CANDLES,
+    markets=MARKETS,
+)
