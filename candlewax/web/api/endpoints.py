@@ -87,7 +87,9 @@ class Api:
         limit = _limit_each(request, parameters)
         exchange, last = parameters.exchange, parameters.is_last
         symbols = await self._markets.find_all(exchange, parameters.symbol)
-        wish = Wish(parameters.begin, parameters.end, limit, last, _selection(parameters))
+        wish = Wish(
+            parameters.begin, parameters.end, limit, last, _selection(parameters, timeframe)
+        )
         pages = [
             await self._reader.read(Series(exchange, symbol, timeframe), wish) for symbol in symbols
         ]
@@ -234,7 +236,13 @@ def _limit_each(request: Request, parameters: params.Candles) -> int:
     return min(parameters.limit, most)
 
 
-def _selection(parameters: params.Candles) -> Selection:
+def _selection(parameters: params.Candles, timeframe: str) -> Selection:
+    """Return the selection of a request. Raises Problem."""
     closed = None if isinstance(parameters.closed, UnsetType) else parameters.closed
     statuses = None if isinstance(parameters.status, UnsetType) else set(parameters.status)
-    return Selection(closed, statuses)
+    reconciled = (
+        None if isinstance(parameters.reconciled, UnsetType) else set(parameters.reconciled)
+    )
+    if reconciled is not None and timeframe != "1m":
+        raise bad_parameter("reconciled", f"takes the timeframe 1m; got {timeframe}")
+    return Selection(closed, statuses, reconciled)
