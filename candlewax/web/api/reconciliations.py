@@ -9,6 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from candlewax.clickhouse.client import QueryError
+from candlewax.core.schema import Columns
 from candlewax.web import encode
 from candlewax.web.api import formats, params
 from candlewax.web.markets import Markets
@@ -37,6 +39,24 @@ LIMIT {limit:UInt32}
 """
 
 
+_TYPES: Final[Columns] = {
+    "exchange": pl.String, "symbol": pl.String, "window_start": pl.Datetime("ms", "UTC"),
+    "result": pl.String, "fields": pl.List(pl.String), "ours": pl.List(pl.String),
+    "theirs": pl.List(pl.String), "status": pl.String, "version": pl.UInt64,
+    "revision": pl.UInt16, "reason": pl.String, "compared_at": pl.Datetime("us", "UTC"),
+}  # fmt: skip
+
+
+def _read(store: Store, values: dict[str, Any]) -> pl.DataFrame:
+    """Return comparisons; none of a database of an older version, which has no such table."""
+    try:
+        return store.ask(_COMPARISONS, values)
+    except QueryError as error:
+        if "UNKNOWN_TABLE" not in str(error):
+            raise
+        return pl.DataFrame(schema=_TYPES)
+
+
 class Reconciliations(params.Span, frozen=True, kw_only=True):
     """Comparisons of closed one-minute candles with the exchanges' own, newest first: the fields
     that differ, with our values and theirs. `version` is 0 where the exchange has a candle and we
@@ -60,8 +80,7 @@ class ReconciliationsApi:
         """Return comparisons."""
         parameters = params.read(Reconciliations, request)
         form = formats.choose_form(request, parameters.format)
-        find = partial(self._store.ask, _COMPARISONS, self._values(parameters))
-        rows = await run_in_threadpool(find)
+        rows = await run_in_threadpool(partial(_read, self._store, self._values(parameters)))
         if form == "json":
             lines = await run_in_threadpool(encode.lines, rows)
             return formats.respond_lines(request, lines, None, ())
