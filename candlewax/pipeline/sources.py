@@ -81,11 +81,11 @@ def gap_fill_source(
         is_only_writer=database.folder is not None and not settings.brokers,
         reads_market=process.reads_market,
         start_span=span,
-        idle_work=_reconcilers(settings, process, database, endpoints, is_finite=is_finite),
+        idle_work=reconcilers(settings, process, database, endpoints, is_finite=is_finite),
     )
 
 
-def _reconcilers(
+def reconcilers(
     settings: Settings,
     process: ProcessContext,
     database: Database,
