@@ -3,7 +3,9 @@
 from candlewax.exchanges.binance import BINANCE
 from candlewax.exchanges.binance_usdm import BINANCE_USDM
 from candlewax.exchanges.bitfinex import BITFINEX
+from candlewax.exchanges.bitstamp import BITSTAMP
 from candlewax.exchanges.coinbase import COINBASE
+from candlewax.exchanges.gemini import GEMINI
 from candlewax.exchanges.kraken import KRAKEN
 from candlewax.exchanges.kraken_futures import KRAKEN_FUTURES
 from candlewax.exchanges.okx import OKX
@@ -11,7 +13,17 @@ from candlewax.exchanges.protocol.dialect import Exchange
 
 EXCHANGES: dict[str, Exchange] = {
     exchange.id: exchange
-    for exchange in (BINANCE, BINANCE_USDM, KRAKEN, COINBASE, OKX, KRAKEN_FUTURES, BITFINEX)
+    for exchange in (
+        BINANCE,
+        BINANCE_USDM,
+        KRAKEN,
+        COINBASE,
+        OKX,
+        KRAKEN_FUTURES,
+        BITFINEX,
+        BITSTAMP,
+        GEMINI,
+    )
 }
 
 __all__ = ["EXCHANGES", "Exchange"]

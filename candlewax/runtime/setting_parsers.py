@@ -31,7 +31,7 @@ _SIGNS: Final = "signs such as / ? # @ : in a password are written %2F %3F %23 %
 class Server:
     """A ClickHouse server, or a page that answers queries, maybe below a path.
 
-    Its DSN may hold a password and is never printed.
+    Its DSN may hold a password and is never printed, nor is its path.
     """
 
     dsn: str
@@ -45,7 +45,7 @@ class Server:
         parts = urlsplit(self.dsn)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+        return f"{parts.scheme}://{host}{port}"
 
     __repr__ = __str__
 

@@ -15,10 +15,11 @@ from bytewax.testing import run_main
 from candlewax.clickhouse.client import Database
 from candlewax.core.gaps import fill_plan
 from candlewax.core.kind_marks import SIMULATED
+from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.frame_buffer import Row
 from candlewax.feeds.rest.client import RetryPolicy
 from candlewax.feeds.rest.gap_fill import GapFillSource
-from candlewax.feeds.rest.start_fill import StartSpan, span_begin, unknown_markets
+from candlewax.feeds.rest.start_fill import StartSpan, markets_to_fill, span_begin
 from candlewax.feeds.rest.worker import WorkerStopped, WorkerThread
 from candlewax.pipeline import builder
 from candlewax.pipeline.data_kind import claim
@@ -157,7 +158,8 @@ def test_markets_stored_before_the_span_are_not_asked_for(tables: Database) -> N
         first = {name: min(t.time_us for t in trades)
                  for name, trades in markets(simulator, "binance").items()}  # fmt: skip
     unknown = [name for name in native if name not in known or first[name] >= begin]
-    assert unknown_markets(tables, "binance", span, time.sleep) == unknown
+    rest = EXCHANGES["binance"].rest
+    assert markets_to_fill(tables, "binance", rest, span, time.sleep) == unknown
     assert 0 < len(unknown) < len(native)
 
 

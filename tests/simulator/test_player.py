@@ -82,8 +82,8 @@ def test_paused_plan_publishes_nothing_until_it_begins() -> None:
 
 
 async def _play_more(simulator: Simulator) -> list[Published]:
-    """Play 2,000 more trades and return the journal, with no trade left to be sent."""
-    target = len(simulator.journal) + 2_000
+    """Play 5,000 more trades and return the journal, with no trade left to be sent."""
+    target = len(simulator.journal) + 5_000
     simulator.begin()
     await wait_until(lambda: len(simulator.journal) >= target)
     simulator.pause()

@@ -73,6 +73,10 @@ class RestRules:
     have them. `key_header`: the header of an API key. `requires_key`: without a key the exchange
     returns the latest trades only. `no_trades_because`: why trades are not requested, if so: they
     could not be told from those of the websocket.
+
+    `shows_gaps`: numbers show which trades are missing. Otherwise trades outside a span may come
+    along with those of it, as no gap is made of them. `reach_s`: how far back from now the exchange
+    shows trades, in seconds; None is without a known limit.
     """
 
     url: str
@@ -89,6 +93,8 @@ class RestRules:
     key_header: str | None = None
     requires_key: bool = False
     usage_limit: tuple[str, int] | None = None
+    shows_gaps: bool = True
+    reach_s: float | None = None
     no_trades_because: str | None = None
 
 

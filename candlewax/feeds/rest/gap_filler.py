@@ -21,7 +21,7 @@ from candlewax.core.gaps.fill_plan import (
 from candlewax.exchanges.protocol.rest import RestRules
 from candlewax.feeds.rest.client import Answer, Client, RefusalError, RetryPolicy
 from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection, IdleWork, Schedule
-from candlewax.feeds.rest.start_fill import StartFill, StartSpan, unknown_markets
+from candlewax.feeds.rest.start_fill import StartFill, StartSpan, markets_to_fill
 from candlewax.feeds.rest.worker import WorkerThread
 from candlewax.runtime.counters import Counters
 
@@ -115,10 +115,9 @@ class GapFiller:
         worker.pause(max(0.0, end - time.monotonic()))
 
     def _start_fill(self, worker: WorkerThread) -> StartFill:
-        span, names = self._start_span or StartSpan(0), []
-        if self._start_span:
-            names = unknown_markets(self._database, self._exchange, span, worker.pause)
-        return StartFill(self._client, self._endpoint.rest, names, span.begin_us, self._put)
+        span, rest = self._start_span or StartSpan(0), self._endpoint.rest
+        names = markets_to_fill(self._database, self._exchange, rest, span, worker.pause)
+        return StartFill(self._client, rest, names, span.begin_us, self._put)
 
     def _run_round(self) -> bool:
         """Request the trades of gaps that are due. Return True if any gap was due."""

@@ -1,9 +1,11 @@
 """REST pages with the trades of a time span, and no other trades.
 
 Responses are stored verbatim. If a response also holds trades outside the span, it is not stored;
-its trades inside the span are requested again, exactly.
+its trades inside the span are requested again, exactly. Where numbers do not show gaps, trades
+outside the span do no harm, and such a response is stored.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -45,9 +47,12 @@ def pages(
     """Yield responses that hold all trades of a span and no other trade.
 
     Calls `count` with the progress in microseconds of the span; `counts` counts the trades. Raises
-    BackfillError if the exchange refuses, if a response is unreadable, or if each response also
-    holds trades outside the span.
+    BackfillError if the exchange refuses, if it no longer shows trades of the begin, if a response
+    is unreadable, or if each response also holds trades outside the span.
     """
+    if rest.reach_s is not None and span[0] < time.time_ns() // 1000 - rest.reach_s * 1_000_000:
+        hours = f"{rest.reach_s / 3600:g}"
+        raise BackfillError(f"{client}: the exchange shows trades of the last {hours} hours only")
     search = _Search(client, rest, native_symbol, span, counts)
     begin, end = span
     # Times of an exchange may be whole milliseconds.
@@ -107,8 +112,9 @@ class _Search:
         """Yield the response if it lies in the span, else responses to narrower requests."""
         page = answer.page
         inside = list(map(self.holds, page.times_us))
-        if all(inside):
-            yield answer
+        if all(inside) or not self.rest.shows_gaps:
+            if any(inside):
+                yield answer
             return
         if self.rest.pages_by_time:
             missing = [n for n, is_inside in zip(page.numbers, inside, strict=True) if is_inside]

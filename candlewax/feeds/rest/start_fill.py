@@ -2,7 +2,8 @@
 
 A market of which no trade before the span is stored has no gap there: nothing shows that trades
 are missing. So the first trades of the span and the newest one are requested. Between them the
-deduplication step finds a gap, which is stored, filled and reported like any other.
+deduplication step finds a gap, which is stored, filled and reported like any other. Where numbers
+do not show gaps, all pages of the span are requested.
 """
 
 import logging
@@ -17,6 +18,9 @@ from candlewax.clickhouse.client import Database
 from candlewax.exchanges.protocol.rest import Cursor, Page, RestRules
 from candlewax.feeds.rest.client import Answer, Client, RefusalError
 from candlewax.feeds.rest.span_pages import BackfillError, Span, SpanCounts, pages
+
+_MARGIN_US: Final = 60_000_000
+"""Time that requests may take: the exchange shows trades of a span from now back."""
 
 RETRY_S: Final = 300.0
 """Seconds until a market is requested again whose first pages did not come."""
@@ -47,13 +51,24 @@ class StartSpan:
     native_symbols: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-def unknown_markets(
-    database: Database, exchange: str, span: StartSpan, wait: Callable[[float], object]
-) -> list[str]:
-    """Return the native symbols of which no trade before the span is stored."""
+def markets_to_fill(
+    database: Database,
+    exchange: str,
+    rest: RestRules,
+    span: StartSpan,
+    wait: Callable[[float], object],
+) -> Sequence[str]:
+    """Return the native symbols whose first pages are requested.
+
+    These are the ones of which no trade before the span is stored; all of them where numbers do not
+    show gaps.
+    """
+    names = span.native_symbols.get(exchange, ())
+    if not names or not rest.shows_gaps:
+        return names
     parameters = {"exchange": exchange, "begin": span.begin_us}
     known = set(database.query(_KNOWN, parameters, wait)["native_symbol"])
-    return [name for name in span.native_symbols.get(exchange, ()) if name not in known]
+    return [name for name in names if name not in known]
 
 
 class StartFill:
@@ -94,13 +109,18 @@ class StartFill:
                 del self._due_at[native_symbol]
 
     def _first_pages(self, native_symbol: str) -> Iterator[Answer]:
-        """Yield a response with the first trades of the span, and one with the newest trade.
+        """Yield a response with the first trades of the span, and one with the newest trade; all
+        pages of the span where numbers do not show gaps.
 
         None if the market has no trade in the span; no other trades come with them. Raises
         BackfillError or RefusalError.
         """
-        span: Span = self._begin_us, time.time_ns() // 1000
+        now_us = time.time_ns() // 1000
+        span: Span = self._clip(native_symbol, self._begin_us, now_us), now_us
         found = pages(self._client, self._rest, native_symbol, span, lambda _: None, SpanCounts())
+        if not self._rest.shows_gaps:
+            yield from found
+            return
         for first in islice(found, 1):
             yield first
             if not first.page.numbers:
@@ -110,6 +130,21 @@ class StartFill:
             newest = self._client.ask(self._rest.latest_path(native_symbol, 1))
             if newest.page.numbers and newest.page.numbers[0] > first.page.numbers[-1]:
                 yield newest
+
+    def _clip(self, native_symbol: str, begin_us: int, now_us: int) -> int:
+        """Return the begin, or the earliest time of which the exchange still shows trades.
+
+        The log says if that is later.
+        """
+        if self._rest.reach_s is None:
+            return begin_us
+        earliest_us = now_us - int(self._rest.reach_s * 1_000_000) + _MARGIN_US
+        if begin_us < earliest_us:
+            _log.warning(
+                "%s: the exchange shows trades of %s since %s only; those since %s are not filled",
+                self._client, native_symbol, _show(earliest_us), _show(begin_us),
+            )  # fmt: skip
+        return max(begin_us, earliest_us)
 
     def _check_reach(self, native_symbol: str, page: Page) -> None:
         """Log where the exchange's trades begin, if it shows none before the first of the span.

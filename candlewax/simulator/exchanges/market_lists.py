@@ -134,6 +134,53 @@ def _coinbase_stats(markets: Markets) -> Any:  # noqa: ANN401
     }
 
 
+def _bitstamp_markets(markets: Markets) -> Any:  # noqa: ANN401
+    return [
+        {
+            "name": f"{market.base}/{market.quote}",
+            "market_symbol": market.native_symbol,
+            "base_currency": market.base,
+            "counter_currency": market.quote,
+            "counter_decimals": market.price_decimals,
+            "trading": "Enabled",
+            "market_type": "SPOT",
+        }
+        for market in markets
+    ]
+
+
+def _bitstamp_tickers(markets: Markets) -> Any:  # noqa: ANN401
+    return [
+        {
+            "pair": f"{market.base}/{market.quote}",
+            "last": f"{price(market):f}",
+            "volume": f"{volume(market):f}",
+            "vwap": f"{price(market):f}",
+        }
+        for market in markets
+    ]
+
+
+def _gemini_symbols(markets: Markets) -> Any:  # noqa: ANN401
+    return [
+        {
+            "symbol": market.native_symbol.upper(),
+            "base_currency": market.base,
+            "quote_currency": market.quote,
+            "quote_increment": float(tick(market)),
+            "status": "open",
+            "product_type": "spot",
+        }
+        for market in markets
+    ]
+
+
+def _gemini_prices(markets: Markets) -> Any:  # noqa: ANN401
+    return [
+        {"pair": market.native_symbol.upper(), "price": f"{price(market):f}"} for market in markets
+    ]
+
+
 _WRITERS: Final[Mapping[tuple[str, str], Writer]] = {
     ("binance", "api/v3/exchangeInfo"): binance_symbols,
     ("binance", "api/v3/ticker/24hr"): binance_tickers,
@@ -143,5 +190,9 @@ _WRITERS: Final[Mapping[tuple[str, str], Writer]] = {
     ("kraken", "0/public/Ticker"): _kraken_tickers,
     ("coinbase", "products"): _coinbase_products,
     ("coinbase", "products/stats"): _coinbase_stats,
+    ("bitstamp", "api/v2/markets/"): _bitstamp_markets,
+    ("bitstamp", "api/v2/ticker/"): _bitstamp_tickers,
+    ("gemini", "v1/symbols/details/all"): _gemini_symbols,
+    ("gemini", "v1/pricefeed"): _gemini_prices,
 }
 """Writers by exchange and path."""

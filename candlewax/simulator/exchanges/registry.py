@@ -2,7 +2,9 @@
 
 from typing import Final
 
+from candlewax.simulator.exchanges import bitstamp as as_bitstamp
 from candlewax.simulator.exchanges import coinbase as as_coinbase
+from candlewax.simulator.exchanges import gemini as as_gemini
 from candlewax.simulator.exchanges import kraken as as_kraken
 from candlewax.simulator.exchanges import okx as as_okx
 from candlewax.simulator.exchanges.binance import BinanceSession, feeds
@@ -24,6 +26,8 @@ PATHS: Final = {
     "kraken": "/kraken/v2",
     "coinbase": "/coinbase",
     "okx": "/okx/ws/v5/business",
+    "bitstamp": "/bitstamp",
+    "gemini": "/gemini",
     "kraken_futures": "/kraken_futures/ws/v1",
     "bitfinex": "/bitfinex/ws/2",
 }
@@ -35,6 +39,8 @@ _EXCHANGES: Final[dict[str, tuple[list[Market], list[Feed], NewClient]]] = {
     "kraken": (catalog.spot_kraken(1_520_000), [as_kraken.FEED], KrakenSession),
     "coinbase": (catalog.spot_coinbase(1_400_000), [as_coinbase.FEED], CoinbaseSession),
     "okx": (as_okx.MARKETS, [as_okx.OkxFeed()], as_okx.OkxSession),
+    "bitstamp": (as_bitstamp.MARKETS, [as_bitstamp.BitstampFeed()], as_bitstamp.BitstampSession),
+    "gemini": (as_gemini.MARKETS, [as_gemini.GeminiFeed()], as_gemini.GeminiSession),
     "kraken_futures": (catalog.KRAKEN_FUTURES, [KrakenFuturesFeed()], KrakenFuturesSession),
     "bitfinex": (catalog.BITFINEX, [BitfinexFeed()], BitfinexSession),
 }

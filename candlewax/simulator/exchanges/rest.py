@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from candlewax.simulator.exchanges import bitfinex_rest, kraken_futures_rest
+from candlewax.simulator.exchanges import bitfinex_rest, bitstamp, gemini, kraken_futures_rest
 from candlewax.simulator.exchanges.market_lists import market_list
 from candlewax.simulator.exchanges.okx import reply_okx
 from candlewax.simulator.exchanges.rest_candles import CANDLE_REPLIES
@@ -93,6 +93,8 @@ _ROOTS: Final = {
     "kraken": "0/",
     "coinbase": "products",
     "okx": "api/v5/",
+    "bitstamp": "api/v2/",
+    "gemini": "v",
     "kraken_futures": "",
     "bitfinex": "v2/",
 }
@@ -102,6 +104,8 @@ _LIMITED: Final = {
     "kraken": '{"error":["EAPI:Rate limit exceeded"]}',
     "coinbase": '{"message":"Public rate limit exceeded"}',
     "okx": '{"msg":"Too Many Requests","code":"50011"}',
+    "bitstamp": bitstamp.LIMITED,
+    "gemini": gemini.LIMITED,
     "kraken_futures": kraken_futures_rest.LIMITED,
     "bitfinex": bitfinex_rest.LIMITED,
 }
@@ -112,6 +116,8 @@ _REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
     "kraken": reply_kraken,
     "coinbase": reply_coinbase,
     "okx": reply_okx,
+    "bitstamp": bitstamp.reply_bitstamp,
+    "gemini": gemini.reply_gemini,
     "kraken_futures": kraken_futures_rest.reply_trades,
     "bitfinex": bitfinex_rest.reply_trades,
 }

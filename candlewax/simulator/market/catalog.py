@@ -159,13 +159,19 @@ def spot_coinbase(order_us: int) -> list[Market]:
     ]
 
 
+def _rename(market: Market, base: str) -> str:
+    """Return the native symbol of a market with another base, in the same case."""
+    native_symbol = market.native_symbol.replace(market.base, base)
+    return native_symbol.replace(market.base.lower(), base.lower())
+
+
 def make_markets(like: Market, count: int) -> list[Market]:
     """Return more markets of an exchange, for invented assets X00, X01, ..."""
     names = [f"X{number:02}" for number in range(count)]
     return [
         replace(
             like,
-            native_symbol=like.native_symbol.replace(like.base, name),
+            native_symbol=_rename(like, name),
             base=name,
             symbol=f"{name}/{like.quote}",
             first_id=like.first_id + 10_000_019 * number,

@@ -13,7 +13,7 @@ def test_plan_with_more_markets_plays_all_of_them() -> None:
     known = Instruments({})
 
     async def play() -> None:
-        plan = Plan(rate=20_000, trades=8_000, markets=20)
+        plan = Plan(rate=20_000, trades=12_000, markets=20)
         async with Simulator(plan) as simulator:
             await simulator.ended()
         played = {

@@ -14,7 +14,10 @@ from tests.support.exchange_server import running
 from tests.support.minutes_of_trades import begin_s, candles_of, market_of, publish, trades_of
 from tests.support.simulator_rest import Reply, get
 
-PLAYED = ("binance", "binance_usdm", "kraken", "coinbase", "okx", "kraken_futures", "bitfinex")
+PLAYED = (
+    "binance", "binance_usdm", "kraken", "coinbase", "okx", "kraken_futures", "bitfinex",
+    "bitstamp", "gemini",
+)  # fmt: skip
 COUNTS = (4, 1, 0, 0, 7, 2)
 
 

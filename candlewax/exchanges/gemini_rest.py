@@ -1,0 +1,265 @@
+"""Gemini over REST.
+
+Source: Gemini developer documentation, REST APIs, "Market Data": "List Trades" (`timestampms`,
+`type` of the taker; with `timestamp` the oldest trades behind it, at most 500, of seven days),
+"List Candles" and "Get Symbol Details".
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import polars as pl
+
+from candlewax.exchanges.protocol.dialect import (
+    BUY,
+    SELL,
+    Dialect,
+    Meaning,
+    Reading,
+    Spelling,
+    TradeIds,
+)
+from candlewax.exchanges.protocol.fields import (
+    INTEGER,
+    TEXT,
+    Field,
+    FrameError,
+    NativeTrade,
+    try_read,
+)
+from candlewax.exchanges.protocol.markets import (
+    ListedMarket,
+    ListedMarkets,
+    MarketKind,
+    MarketListRules,
+    MarketStatus,
+    parse_amount,
+    parse_step,
+    read_each,
+    require_text,
+)
+from candlewax.exchanges.protocol.rest import (
+    NATIVE_SYMBOL,
+    Cursor,
+    Page,
+    RestError,
+    RestErrorKind,
+    RestRules,
+    build_page,
+    error_for_status,
+    read_row,
+    require_list,
+)
+from candlewax.exchanges.protocol.venue_candles import (
+    MINUTE_S,
+    CandleRules,
+    VenueCandle,
+    read_candles,
+)
+
+SIDES: Final = {"buy": BUY, "sell": SELL}
+SIDE_EXPECTED: Final = "buy or sell"
+
+_WHOLE: Final = r"^[0-9]{1,15}$"
+_is_whole: Final = re.compile(_WHOLE).fullmatch
+
+
+def side(field: str) -> pl.Expr:
+    """Return the taker's side from a text column."""
+    return pl.col(field).replace_strict(SIDES, default=None, return_dtype=pl.Int8)
+
+
+def milliseconds(field: str) -> pl.Expr:
+    """Return milliseconds of a text column as Int64, microseconds since 1970; null if none."""
+    text = pl.col(field)
+    return pl.when(text.str.contains(_WHOLE)).then(text).cast(pl.Int64) * 1000
+
+
+def parse_milliseconds(text: str) -> int | None:
+    """Return milliseconds since 1970 in microseconds, or None."""
+    return int(text) * 1000 if _is_whole(text) else None
+
+
+ROW = {
+    "timestamp": Field(INTEGER, optional=True),
+    "timestampms": Field(INTEGER),
+    "tid": Field(INTEGER),
+    "price": Field(TEXT),
+    "amount": Field(TEXT),
+    "exchange": Field(TEXT, optional=True),
+    "type": Field(TEXT),
+}
+"""A row of a response."""
+
+
+def _time(row: NativeTrade) -> int | None:
+    return parse_milliseconds(row["timestampms"])
+
+
+def _number(row: NativeTrade) -> int:
+    return int(row["tid"])
+
+
+def _interpret(row: NativeTrade) -> Meaning:
+    taker = SIDES.get(row["type"])
+    return Meaning(row[NATIVE_SYMBOL], row["tid"], _time(row), taker, row["price"], row["amount"])
+
+
+ANSWER = Dialect(
+    {**ROW, NATIVE_SYMBOL: Field(TEXT)},
+    {
+        "native_symbol": pl.col(NATIVE_SYMBOL),
+        "trade_id": pl.col("tid"),
+        "time": milliseconds("timestampms"),
+        "side": side("type"),
+        "price": pl.col("price"),
+        "quantity": pl.col("amount"),
+        "condition": pl.lit(None, pl.String),
+    },
+    _interpret,
+    mapped=frozenset({*ROW, NATIVE_SYMBOL}),
+    spellings={
+        "time": Spelling("timestampms", "milliseconds since 1970"),
+        "side": Spelling("type", SIDE_EXPECTED),
+    },
+    trade_ids=TradeIds.UNIQUE,
+)
+
+
+def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
+    """Read the rows of a response, oldest first.
+
+    [{"timestamp":1547146811,"timestampms":1547146811357,"tid":5335307668,"price":"3610.85",
+     "amount":"0.27413495","exchange":"gemini","type":"buy"}]
+    """
+    trades = (read_row(row, ROW, native_symbol) for row in require_list(content, "trades"))
+    return ANSWER, sorted(
+        trades, key=lambda row: 0 if isinstance(row, FrameError) else _number(row)
+    )
+
+
+def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
+    """Read the numbers and times of a response. The next one begins with the last millisecond."""
+    rows = (try_read(row, ROW) for row in require_list(content, "trades"))
+    page = build_page(rows, _number, _time)
+    return replace(page, until_ns=page.times_us[-1] * 1000 if page.times_us else 0)
+
+
+def trades_path(native_symbol: str, cursor: Cursor, limit: int) -> str:
+    """Return /v1/trades/btcusd?limit_trades=500&timestamp=1547146811356.
+
+    It shows the oldest trades behind a time, in milliseconds. One is taken off, as it is not
+    documented whether trades of that time are shown.
+    """
+    since = max(cursor.time_ns // 1_000_000 - 1, 1)
+    return f"{latest_path(native_symbol, limit)}&timestamp={since}"
+
+
+def latest_path(native_symbol: str, limit: int) -> str:
+    """Return /v1/trades/btcusd?limit_trades=500; without the limit it shows 50."""
+    return f"/v1/trades/{native_symbol.lower()}?limit_trades={limit}"
+
+
+_NO_MARKET: Final = ("InvalidSymbol", "InvalidSymbols")
+
+
+def parse_error(status: int, content: Any) -> RestError | None:  # noqa: ANN401 - JSON may be anything
+    """Read {"result":"error","reason":"InvalidSymbol","message":"..."}."""
+    row = content if isinstance(content, dict) else {}
+    reason = str(row.get("reason", "")) if row.get("result") == "error" else ""
+    message = f"{reason}: {row.get('message', '')}"[:200] if reason else ""
+    if reason == "RateLimited":
+        return RestError(RestErrorKind.RATE_LIMITED, message)
+    if reason in _NO_MARKET:
+        return RestError(RestErrorKind.PERMANENT, message)
+    if reason and status == 200:
+        return RestError(RestErrorKind.FAILED, message)
+    return error_for_status(status, content, message)
+
+
+# Sources: Gemini developer documentation, "List Trades" (at most 500; seven days), "Rate Limits"
+# (120 requests a minute, at most one a second advised; 429) and "Error Codes".
+REST = RestRules(
+    url="https://api.gemini.com",
+    page_rows=500,
+    latest_page_rows=500,
+    requests_per_s=1,
+    burst=1,
+    trades_path=trades_path,
+    latest_path=latest_path,
+    parse_page=parse_page,
+    parse_error=parse_error,
+    pages_by_time=True,
+    shows_gaps=False,
+    reach_s=7 * 86_400,
+)
+
+_MARGIN_S: Final = 5
+"""Seconds that clocks may differ."""
+
+_CANDLE = {"start_s": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
+
+
+def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may be anything
+    """Read candles but one whose minute is not over, which the exchange shows, too.
+
+    [[1559755800000,7781.6,7820.23,7776.56,7819.39,34.7624802159]]
+    """
+    candles = read_candles(content, _CANDLE, units_per_s=1000)
+    final_s = time.time() - _MARGIN_S
+    return [candle for candle in candles if candle.start_s + MINUTE_S <= final_s]
+
+
+def candles_path(native_symbol: str, begin_s: int, end_s: int) -> str:  # noqa: ARG001 - no span exists
+    """Return /v2/candles/btcusd/1m, which shows the last day."""
+    return f"/v2/candles/{native_symbol.lower()}/1m"
+
+
+# Source: Gemini developer documentation, "List Candles". Whether a minute without trades has a
+# candle is not documented.
+CANDLES = CandleRules(
+    candles_path,
+    page_minutes=1_440,
+    parse=parse_candles,
+    has_empty_minutes=False,
+    reach_minutes=1_439,
+)
+
+_STATUSES: Final = {"open": MarketStatus.TRADING, "closed": MarketStatus.DELISTED}
+
+
+def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
+    """Read the details of all symbols, and their prices. Turnover is not told.
+
+    {"symbol":"BTCUSD","base_currency":"BTC","quote_currency":"USD","tick_size":1e-8,
+     "quote_increment":0.01,"status":"open","product_type":"spot","contract_type":"vanilla",
+     "contract_price_currency":"USD"}
+    {"pair":"BTCUSD","price":"71240.55","percentChange24h":"0.0102"}
+    """
+    rows, prices = (require_list(content, "symbols") for content in answers)
+    by_pair = {row.get("pair"): row.get("price") for row in prices if isinstance(row, dict)}
+
+    def read(row: Any) -> ListedMarket:  # noqa: ANN401
+        name = require_text(row, "symbol").upper()
+        base, quote = (require_text(row, f"{part}_currency").upper() for part in ("base", "quote"))
+        is_spot = row.get("product_type", "spot") == "spot"
+        settled = "" if is_spot else f":{require_text(row, 'contract_price_currency').upper()}"
+        return ListedMarket(
+            name.lower(),
+            f"{base}/{quote}{settled}",
+            base,
+            quote,
+            MarketKind.SPOT if is_spot else MarketKind.PERPETUAL,
+            tick=parse_step(row.get("quote_increment")),
+            status=_STATUSES.get(require_text(row, "status"), MarketStatus.SUSPENDED),
+            price=parse_amount(by_pair.get(name)),
+        )
+
+    return read_each(rows, read)
+
+
+# Sources: "Get Symbol Details" with `all` for the symbol, as hummingbot asks, and "Prices".
+MARKETS = MarketListRules(("/v1/symbols/details/all", "/v1/pricefeed"), parse_markets)
