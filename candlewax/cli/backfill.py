@@ -71,7 +71,7 @@ def add(
         type=Path,
         metavar="FILE",
         default=[],
-        help="files of daily or monthly trades as Binance publishes them, .csv or .zip",
+        help="files of trades as the exchange publishes them, .csv, .csv.gz or .zip",
     )
     command.set_defaults(run=run)
 

@@ -125,6 +125,12 @@ def _add_repair(commands: Any) -> None:  # noqa: ANN401
     repair.add(commands, _build_repair)
 
 
+def _add_bars(commands: Any) -> None:  # noqa: ANN401
+    from candlewax.cli import bars
+
+    bars.add(commands)
+
+
 def _add_rebuild(commands: Any) -> None:  # noqa: ANN401
     from candlewax.cli import rebuild
 
@@ -220,6 +226,7 @@ COMMANDS: Final[dict[str, Callable[[Any], None]]] = {
     "repair": _add_repair,
     "rebuild": _add_rebuild,
     "reconcile": _add_reconcile,
+    "bars": _add_bars,
     "watch": _add_watch,
     "simulate": _add_simulate,
     "up": _add_up,

@@ -20,6 +20,7 @@ from bytewax.run import cli_main
 from candlewax.cli import serve_options, up_options
 from candlewax.cli.up_options import SAMPLE_PACE
 from candlewax.clickhouse import engine
+from candlewax.clickhouse.bar_thread import BarThread
 from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.clickhouse.library_pages import release_library_pages
 from candlewax.core.frames import SourceItem
@@ -43,7 +44,7 @@ from candlewax.runtime.installation import describe_database, describe_instrumen
 from candlewax.runtime.settings import Settings, SettingsError, fill_problems
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
-from candlewax.verification.monitor import watch_beside
+from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
 from candlewax.web.app import BackgroundTask, build_app
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Store
@@ -193,17 +194,7 @@ class _Up:
         flow = self._build(components)
         if database.is_embedded:
             release_library_pages()
-        if settings.cold:
-            # Imported here: without a cold tier it costs nothing.
-            from candlewax.cold.service import ColdThread  # noqa: PLC0415
-
-            cold = ColdThread(settings)
-            cold.begin()
-            self._stack.callback(cold.end)
-        if monitor:
-            monitor.begin()
-            self._stack.callback(monitor.close)
-            self._stack.callback(monitor.end)
+        self._begin_threads(settings, monitor)
         cli_main(flow, epoch_interval=EPOCH)
         broadcaster.feeds.has_ended = True
         if self._playback and not self._shutdown():
@@ -211,6 +202,24 @@ class _Up:
         _wait_for(self._shutdown)
         print("Stopped as asked.", flush=True)
         return 0
+
+    def _begin_threads(self, settings: Settings, monitor: CrossCheckMonitor | None) -> None:
+        """Start the threads of the cold tier, of bars and of the cross-check, as far as wanted."""
+        if settings.cold:
+            # Imported here: without a cold tier it costs nothing.
+            from candlewax.cold.service import ColdThread  # noqa: PLC0415
+
+            cold = ColdThread(settings)
+            cold.begin()
+            self._stack.callback(cold.end)
+        bars = BarThread.of(settings, self._process.instruments)
+        if bars:
+            bars.begin()
+            self._stack.callback(bars.end)
+        if monitor:
+            monitor.begin()
+            self._stack.callback(monitor.close)
+            self._stack.callback(monitor.end)
 
     def _store_pending(self) -> None:
         """Store what was received, so that a query sees it: the writer does so once a second."""

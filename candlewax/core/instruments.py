@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from candlewax.core.bars.rules import BarRule, MarketRules, parse_rules
 from candlewax.core.market_facts import NO_FACTS, MarketFacts, kind_of, read_facts
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.markets import MarketKind
@@ -39,12 +40,14 @@ class FileContent:
     """Content of an instruments file, by exchange.
 
     `listed` holds the instruments by native symbol, `subscribed` the native symbols to subscribe
-    to, `assets` asset codes beside those of the listed markets.
+    to, `assets` asset codes beside those of the listed markets, `bars` the rules of bars by unified
+    symbol.
     """
 
     listed: Mapping[str, Mapping[str, Instrument]]
     subscribed: Mapping[str, Sequence[str]] = field(default_factory=dict)
     assets: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    bars: Mapping[str, MarketRules] = field(default_factory=dict)
 
 
 class Instruments:
@@ -58,9 +61,10 @@ class Instruments:
         listed: Mapping[str, Mapping[str, Instrument]],
         subscribed: Mapping[str, Sequence[str]] | None = None,
         assets: Mapping[str, Iterable[str]] | None = None,
+        bars: Mapping[str, MarketRules] | None = None,
     ) -> None:
         """Create from the content of a file, as `FileContent` describes it."""
-        self.content = content = FileContent(listed, subscribed or {}, assets or {})
+        self.content = content = FileContent(listed, subscribed or {}, assets or {}, bars or {})
         self._resolved: dict[str, dict[str, Instrument]] = {}
         self._assets: dict[str, set[str]] = {}
         self._tables: dict[str, pl.DataFrame] = {}
@@ -188,7 +192,26 @@ def load(path: Path) -> Instruments:
         _check_subscriptions(path, exchange, content[exchange].get("subscribe", {}))
     subscribed = {exchange: list(content[exchange].get("subscribe", ())) for exchange in content}
     assets = {exchange: _listed_assets(path, exchange, content[exchange]) for exchange in content}
-    return Instruments(listed, subscribed, assets)
+    bars = {name: _bars(path, name, content[name], listed[name]) for name in content}
+    return Instruments(listed, subscribed, assets, bars)
+
+
+def _bars(
+    path: Path, exchange: str, section: dict[str, Any], listed: Mapping[str, Instrument]
+) -> MarketRules:
+    rules: dict[str, tuple[BarRule, ...]] = {}
+    symbols = {market.symbol for market in listed.values()}
+    for symbol, texts in section.get("bars", {}).items():
+        if symbol not in symbols:
+            raise InstrumentsError(
+                f"{path}: [{exchange}.bars] {symbol} is no unified symbol of a market in "
+                "subscribe or also"
+            )
+        try:
+            rules[symbol] = parse_rules(texts)
+        except ValueError as error:
+            raise InstrumentsError(f"{path}: [{exchange}.bars] {symbol}: {error}") from error
+    return rules
 
 
 def _listed_assets(path: Path, exchange: str, section: dict[str, Any]) -> list[str]:
@@ -205,11 +228,11 @@ def _symbols(path: Path, exchange: str, content: dict[str, Any]) -> dict[str, In
     tables = ("subscribe", "also")
     if (
         not isinstance(section, dict)
-        or not section.keys() <= {*tables, "assets"}
-        or not all(isinstance(section.get(name, {}), dict) for name in tables)
+        or not section.keys() <= {*tables, "bars", "assets"}
+        or not all(isinstance(section.get(name, {}), dict) for name in (*tables, "bars"))
     ):
         raise InstrumentsError(
-            f"{path}: [{exchange}] takes the tables subscribe and also, and the list assets"
+            f"{path}: [{exchange}] takes the tables subscribe, also and bars, and the list assets"
         )
     instruments: dict[str, Instrument] = {}
     for name in tables:

@@ -4,6 +4,7 @@ from candlewax.exchanges.binance import BINANCE
 from candlewax.exchanges.binance_usdm import BINANCE_USDM
 from candlewax.exchanges.bitfinex import BITFINEX
 from candlewax.exchanges.bitstamp import BITSTAMP
+from candlewax.exchanges.bybit import BYBIT, BYBIT_LINEAR
 from candlewax.exchanges.coinbase import COINBASE
 from candlewax.exchanges.gemini import GEMINI
 from candlewax.exchanges.kraken import KRAKEN
@@ -19,6 +20,8 @@ EXCHANGES: dict[str, Exchange] = {
         KRAKEN,
         COINBASE,
         OKX,
+        BYBIT,
+        BYBIT_LINEAR,
         KRAKEN_FUTURES,
         BITFINEX,
         BITSTAMP,

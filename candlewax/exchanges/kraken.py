@@ -17,7 +17,6 @@ from candlewax.exchanges.kraken_rest import (
     SECONDS,
     SIDES,
     SPELLINGS,
-    parse_seconds,
     parse_side,
     read_response,
 )
@@ -43,7 +42,12 @@ from candlewax.exchanges.protocol.fields import (
     try_read,
 )
 from candlewax.exchanges.protocol.symbols import split_at_separator
-from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time, parse_iso_time
+from candlewax.exchanges.protocol.times import (
+    ISO_EXPECTED,
+    iso_time,
+    parse_iso_time,
+    parse_seconds,
+)
 from candlewax.exchanges.protocol.websocket import (
     HEARTBEAT,
     OTHER,

@@ -3,7 +3,6 @@
 Source: Kraken API Center, "Get Recent Trades".
 """
 
-import re
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
@@ -32,6 +31,7 @@ from candlewax.exchanges.protocol.rest import (
     read_row,
     require_list,
 )
+from candlewax.exchanges.protocol.times import SECONDS_EXPECTED, parse_seconds, seconds_time
 from candlewax.exchanges.protocol.venue_candles import CandleRules, VenueCandle, read_candles
 
 
@@ -41,23 +41,11 @@ def parse_side(column: str, buy: str, sell: str) -> pl.Expr:
     return pl.when(name == buy).then(BUY).when(name == sell).then(SELL).cast(pl.Int8)
 
 
-# Polars rounds digits beyond the scale of a decimal, so the fraction is cut to microseconds
-# first.
-_CUT = pl.col("time").str.extract(r"^([0-9]{1,11}(?:\.[0-9]{1,6})?)[0-9]*$")
-SECONDS = (_CUT.cast(pl.Decimal(38, 6)) * 1_000_000).cast(pl.Int64)
+SECONDS = seconds_time("time")
 """A time in seconds with a fraction, as v1 and REST send it."""
 
-_match_seconds = re.compile(r"([0-9]{1,11})(?:\.([0-9]{1,6}))?[0-9]*").fullmatch
-
-
-def parse_seconds(text: str) -> int | None:
-    """Return such a time in microseconds since 1970, or None."""
-    parts = _match_seconds(text)
-    return int(parts[1] + (parts[2] or "").ljust(6, "0")) if parts else None
-
-
 SPELLINGS = {
-    "time": Spelling("time", "seconds since 1970, with up to 6 decimals kept"),
+    "time": Spelling("time", SECONDS_EXPECTED),
     "side": Spelling("side", "b or s"),
 }
 

@@ -20,6 +20,7 @@ from candlewax.kafka.client import BrokerError, KafkaClient
 from candlewax.kafka.topic_setup import create_topics
 from candlewax.kafka.trade_codec import JsonCodec, TradeCodec
 from candlewax.pipeline import builder, recovery_store
+from candlewax.pipeline.beside import ThreadsBeside, threads_beside
 from candlewax.pipeline.builder import Components
 from candlewax.pipeline.cluster import find_cluster
 from candlewax.pipeline.data_kind import (
@@ -56,7 +57,6 @@ from candlewax.runtime.poll_timer import MAX_IDLE_AMONG_WORKERS_S, SOURCE_ACTIVI
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
 from candlewax.runtime.shutdown import ShutdownSignal
-from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
 
 REPORT_FLUSH_TIMEOUT_S: Final = 1.0
 """Seconds to wait for what was received to be stored before the report reads it."""
@@ -144,7 +144,7 @@ def _embedded(
         gap_fill_source(settings, process, is_finite=name == "repair") if name != "ingest" else None
     )
     report: ReplayReport | LiveReport | GapFillReport
-    cross_check: CrossCheckMonitor | None = None
+    beside: ThreadsBeside | None = None
     if name == "repair":
         title = f"Filling gaps in {settings.clickhouse}, database {settings.database}"
         report = GapFillReport(title, run_console(), process.counters, database, shutdown)
@@ -156,16 +156,14 @@ def _embedded(
         report_database = connect(settings.clickhouse, settings.database)
         report = LiveReport(title, run_console(), process.counters, report_database, shutdown)
         number = process.cluster.number
-        cross_check = watch_beside(settings, process_number=number) if candles else None
+        beside = threads_beside(settings, process.instruments, number) if candles else None
     else:
         report = ReplayReport(
             settings, database, process.counters, shutdown, run_console(), candles=candles
         )
     # Without a broker ingest only counts frames and keeps no state.
     is_replayable = name == "ingest" or not (settings.is_live or name == "repair")
-    process = replace(
-        process, on_end=partial(_finish, report, cross_check), is_replayable=is_replayable
-    )
+    process = replace(process, on_end=partial(_finish, report, beside), is_replayable=is_replayable)
     if name == "repair":
         components = builder.build_embedded(process, require_gap_fill(repairs), database)
     else:
@@ -184,17 +182,17 @@ def _embedded(
         describe_instruments(settings), soft_wrap=True, markup=False, highlight=False
     )
     report.begin()
-    if cross_check:
-        cross_check.begin()
+    if beside:
+        beside.begin()
     return flow
 
 
 def _finish(
     report: ReplayReport | LiveReport | GapFillReport | ServiceReport,
-    cross_check: CrossCheckMonitor | None,
+    beside: ThreadsBeside | None,
 ) -> None:
-    if cross_check:
-        cross_check.end()
+    if beside:
+        beside.end()
     report.end()
 
 
@@ -220,11 +218,11 @@ def _behind_broker(
         topic_kind.require_kind(broker, process.exchanges, kind)
     title = f"{name}: {', '.join(process.exchanges)} at {broker}. {describe_instruments(settings)}"
     report = ServiceReport(title, process.counters, shutdown)
-    cross_check = None
+    beside = None
     if name in {"ohlcv", "tables"}:
         number = process.cluster.number
-        cross_check = watch_beside(settings, process.exchanges, process_number=number)
-    process = replace(process, on_end=partial(_finish, report, cross_check), kind=kind)
+        beside = threads_beside(settings, process.instruments, number, process.exchanges)
+    process = replace(process, on_end=partial(_finish, report, beside), kind=kind)
     open_database = partial(open_claimed, settings, kind)
     if name == "ingest":
         components = builder.build_ingest(
@@ -239,8 +237,8 @@ def _behind_broker(
     serve_metrics(settings, components, process)
     flow = build(components)
     report.begin()
-    if cross_check:
-        cross_check.begin()
+    if beside:
+        beside.begin()
     return flow
 
 

@@ -62,7 +62,9 @@ def gap_fill_source(
     """Return the source that fills gaps; None for a replay or without a REST endpoint."""
     if not settings.is_live and not is_finite and not settings.brokers:
         return None
-    endpoints = trade_endpoints(settings, process.exchanges, real=settings.is_live)
+    # Candles can be compared where trades cannot be requested.
+    find_endpoints = trade_endpoints if is_finite else rest_endpoints
+    endpoints = find_endpoints(settings, process.exchanges, real=settings.is_live)
     fills = settings.fill is not None and not is_finite and not settings.brokers
     span = _start_span(settings.fill, process, endpoints) if settings.fill and fills else None
     if not endpoints:

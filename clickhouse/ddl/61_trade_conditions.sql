@@ -5,7 +5,8 @@ SELECT
     exchange,
     condition,
     (exchange, condition) IN (('binance_usdm', 'INSURANCE_FUND'), ('binance_usdm', 'ADL'), ('binance_usdm', 'NA'),
-        ('kraken_futures', 'termination'), ('kraken_futures', 'block'), ('kraken_futures', 'assignment')) AS known,
+        ('kraken_futures', 'termination'), ('kraken_futures', 'block'), ('kraken_futures', 'assignment'),
+        ('bybit', 'BLOCK'), ('bybit_linear', 'BLOCK')) AS known,
     count() AS trades,
     min(timestamp) AS first_timestamp,
     max(timestamp) AS last_timestamp

@@ -164,6 +164,7 @@ SPAN = ("--from", "2026-01-01", "--to", "2026-01-02")
         (("binance", "BTCUSDT", "--dump", "none.csv"), {}, "none.csv: there is no such file"),
         (("binance", "FOO", *SPAN), {}, "'FOO' is no symbol of binance"),
         (("binance_usdm", "BTCUSDT", *SPAN), {}, "CANDLEWAX_BINANCE_USDM_KEY: needed"),
+        (("bybit", "BTCUSDT", *SPAN), {}, "bybit cannot be asked for trades: its REST shows"),
         (
             ("kraken", "BTC/USD", *SPAN),
             {"KRAKEN_URL": "ws://127.0.0.1:1/x"},

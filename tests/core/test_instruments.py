@@ -108,12 +108,12 @@ def test_resolve_all_gives_null_for_unknown_symbols() -> None:
     [
         ("", "lists no exchange"),
         ("[nasdaq.subscribe]\nAAPL = 'A/B'", "none of binance"),
-        ("[kraken.buy]\n'XBT/USD' = 'BTC/USD'", "subscribe and also"),
+        ("[kraken.buy]\n'XBT/USD' = 'BTC/USD'", "subscribe, also and bars"),
         ("[kraken.subscribe]\n'XBT/USD' = 'BTCUSD'", "looks like BTC/USDT"),
         ("[kraken.subscribe]\n'XBT/USD' = 7", "looks like BTC/USDT"),
         ("[kraken", "instruments.toml"),
-        ("kraken = 3", "subscribe and also"),
-        ("[kraken]\nsubscribe = ['XBT/USD']", "subscribe and also"),
+        ("kraken = 3", "subscribe, also and bars"),
+        ("[kraken]\nsubscribe = ['XBT/USD']", "subscribe, also and bars"),
         ("[kraken.subscribe]\n'XBT/USD' = 'BTC/ USD'", "looks like BTC/USDT"),
         ("[kraken.subscribe]\n'' = 'BTC/USD'", "looks like BTC/USDT"),
         (
@@ -201,3 +201,35 @@ def test_changed_file_is_taken_up_whole_or_not_at_all() -> None:
     assert instruments.subscriptions("binance") == ["CD"]
     assert instruments.known_table("binance")["native_symbol"].to_list() == ["AB", "CD"]
     assert instruments.resolve("binance", "AB") == Instrument("A/B", "A", "B")
+
+
+BARS = "[binance.also]\nAB = 'A/B'\n[binance.bars]\n"
+
+
+def test_bars_have_rules_by_unified_symbol(tmp_path: Path) -> None:
+    """Each once, in order; none by default."""
+    path = tmp_path / "i.toml"
+    path.write_text(BARS + '"A/B" = ["volume 0.5", "tick 10", "tick 10"]')
+    rules = load(path).content.bars["binance"]["A/B"]
+    assert [str(rule) for rule in rules] == ["tick 10", "volume 0.5"]
+    assert not any(INSTRUMENTS.content.bars.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('"A/C" = ["tick 10"]', "A/C is no unified symbol of a market in subscribe or also"),
+        ('"A/B" = ["tick 1.5"]', "got 'tick 1.5', takes a list such as"),
+        ('"A/B" = ["tick 0"]', "got 'tick 0', takes"),
+        ('"A/B" = ["time 60"]', "got 'time 60', takes"),
+        ('"A/B" = ["dollar 0.0000000000001"]', "at most 12 decimals"),
+        ('"A/B" = "tick 10"', "got 'tick 10', takes a list"),
+    ],
+)
+def test_wrong_rule_of_bars_is_refused(tmp_path: Path, line: str, reason: str) -> None:
+    path = tmp_path / "i.toml"
+    path.write_text(BARS + line)
+    with pytest.raises(InstrumentsError) as refused:
+        load(path)
+    assert "[binance.bars]" in str(refused.value)
+    assert reason in str(refused.value)

@@ -61,6 +61,8 @@ NO_COMMANDS: Final = {
     "kubectl ": "a program of others, not run: the page says so",
     "cp deploy/nginx/": "a configuration that tests/deploy/test_nginx.py runs",
     "printf 'NAME:": "passwords, made the same way in tests/deploy/test_nginx.py",
+    "[binance.bars]": "lines of an instruments file; tests/core/test_instruments.py reads such",
+    '"BTC/USDT" = ["tick': "the same",
     "spark-sql": "a program of others, not run: the page says so",
     'TRADE = {"s": Field(TEXT)': "a line of a module, in the page on adding an exchange",
     '{"ready": false, "checks"': "an answer of /readyz; tests/runtime/test_http_status.py asks it",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.pipeline import app, builder
+from candlewax.pipeline import beside, builder
 from candlewax.pipeline.process import ProcessContext
 from tests.support import command_inside
 from tests.support.databases import Databases
@@ -32,7 +32,7 @@ def test_only_a_recording_is_replayable(
 
     monkeypatch.setattr(builder, "build_embedded", record)
     # Its metrics can be registered only once in a process.
-    monkeypatch.setattr(app, "watch_beside", lambda *_, **__: None)
+    monkeypatch.setattr(beside, "watch_beside", lambda *_, **__: None)
     log = tmp_path / "empty.tsv"
     log.write_text("")
     with databases.one() as tables:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.exchanges import EXCHANGES
-from candlewax.pipeline.sources import rest_endpoints
+from candlewax.pipeline.sources import rest_endpoints, trade_endpoints
 from candlewax.runtime.settings import load
 
 ROOT = Path(__file__).parents[2]
@@ -46,3 +46,12 @@ def test_key_is_sent_to_its_exchange_only(monkeypatch: pytest.MonkeyPatch) -> No
     endpoints = rest_endpoints(settings_, ["binance", "kraken"], real=True)
     assert (endpoints["binance"].key, endpoints["kraken"].key) == ("secret", None)
     assert "secret" not in repr(endpoints)
+
+
+def test_trades_are_requested_only_where_rest_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are asked for their candles alone."""
+    monkeypatch.chdir(ROOT)
+    settings = load({}, Path("none"))
+    names = ["okx", "bybit", "bybit_linear"]
+    assert list(rest_endpoints(settings, names, real=True)) == names
+    assert list(trade_endpoints(settings, names, real=True)) == ["okx"]

@@ -22,7 +22,7 @@ from candlewax.pipeline import builder
 from candlewax.pipeline.data_kind import claim
 from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.counters import Counters
-from candlewax.simulator.frames import trades as frames
+from candlewax.simulator.exchanges.registry import feed_of
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.plan import FaultRates, Plan
 from candlewax.simulator.server import Simulator
@@ -61,14 +61,7 @@ def markets(simulator: Simulator, exchange: str) -> dict[str, list[Trade]]:
 
 def frame(trade: Trade) -> str:
     """What a websocket says of a trade."""
-    exchange, at = trade.market.exchange, trade.time_us
-    if exchange == "binance":
-        return frames.binance(trade, at)
-    if exchange == "binance_usdm":
-        return frames.binance_usdm(trade, at)
-    if exchange == "kraken":
-        return frames.kraken_v2([trade])
-    return frames.coinbase_advanced([trade], at, 0)
+    return feed_of(trade.market.exchange).trades((trade,), trade.time_us)
 
 
 def heard(trades: Iterable[Trade]) -> FrameBatch:

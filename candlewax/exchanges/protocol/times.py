@@ -82,3 +82,24 @@ def ms_time(field: str) -> pl.Expr:
 def parse_ms(text: str) -> int | None:
     """Return milliseconds since 1970 in microseconds, or None."""
     return int(text) * 1000 if _is_ms(text) else None
+
+
+SECONDS_EXPECTED: Final = "seconds since 1970, with up to 6 decimals kept"
+
+_match_seconds = re.compile(r"([0-9]{1,11})(?:\.([0-9]{1,6}))?[0-9]*").fullmatch
+
+
+def seconds_time(field: str) -> pl.Expr:
+    """Return seconds with a fraction of a text column as Int64, microseconds since 1970.
+
+    Digits beyond the microsecond are cut. Null if the text is no such time.
+    """
+    # Polars rounds digits beyond the scale of a decimal, so they are cut first.
+    cut = pl.col(field).str.extract(r"^([0-9]{1,11}(?:\.[0-9]{1,6})?)[0-9]*$")
+    return (cut.cast(pl.Decimal(38, 6)) * 1_000_000).cast(pl.Int64)
+
+
+def parse_seconds(text: str) -> int | None:
+    """Return seconds with a fraction in microseconds since 1970, or None."""
+    parts = _match_seconds(text)
+    return int(parts[1] + (parts[2] or "").ljust(6, "0")) if parts else None

@@ -1,5 +1,6 @@
 """Reader of dump files, in pieces of whole lines."""
 
+import gzip
 import re
 import zipfile
 import zlib
@@ -7,11 +8,13 @@ from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from candlewax.exchanges.protocol.dump_files import MAX_PIECE_LINES
 
 _NAME: Final = re.compile(r"([^/]+)-(trades|aggTrades|klines)\b")
+
+_GZIP_SIZE_BYTES: Final = 4
 
 LONGEST_LINE: Final = 1 << 20
 """Longest line in bytes; no dump has a line nearly as long."""
@@ -25,8 +28,8 @@ def check(path: Path, native_symbol: str) -> None:
     """Check that a file may hold trades of a market. Raises DumpError."""
     if not path.is_file():
         raise DumpError(f"{path}: there is no such file")
-    if path.suffix.lower() not in (".csv", ".zip"):
-        raise DumpError(f"{path}: a dump is a .csv, or a .zip that holds one")
+    if not path.name.lower().endswith((".csv", ".csv.gz", ".zip")):
+        raise DumpError(f"{path}: a dump is a .csv, a .csv.gz, or a .zip that holds a .csv")
     name_match = _NAME.match(path.name)
     if name_match and (name_match[1] != native_symbol or name_match[2] != "trades"):
         raise DumpError(
@@ -68,6 +71,11 @@ def size(path: Path) -> int:
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive:
             return archive.getinfo(_member(path, archive)).file_size
+    if path.suffix.lower() == ".gz":
+        with path.open("rb") as file:
+            # The last four bytes of a gzip file.
+            file.seek(max(0, path.stat().st_size - _GZIP_SIZE_BYTES))
+            return int.from_bytes(file.read(), "little")
     return path.stat().st_size
 
 
@@ -87,11 +95,15 @@ def _read_lines(file: IO[bytes]) -> tuple[list[bytes], bool, Exception | None]:
 
 def _open(path: Path, stack: ExitStack) -> IO[bytes]:
     try:
+        if path.suffix.lower() == ".gz":
+            file = stack.enter_context(gzip.GzipFile(path))
+            file.peek(1)  # raises if it is none
+            return cast("IO[bytes]", file)
         if path.suffix.lower() != ".zip":
             return stack.enter_context(path.open("rb"))
         archive = stack.enter_context(zipfile.ZipFile(path))
         return stack.enter_context(archive.open(_member(path, archive)))
-    except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError) as error:
         raise DumpError(f"{path}: cannot be read: {error}") from error
 
 

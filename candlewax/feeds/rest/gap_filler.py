@@ -121,7 +121,7 @@ class GapFiller:
 
     def _run_round(self) -> bool:
         """Request the trades of gaps that are due. Return True if any gap was due."""
-        if not self._may_have_pending():
+        if self._endpoint.rest.no_trades_because or not self._may_have_pending():
             return False
         selection = self._selection
         listed = self._gaps.list_pending(

@@ -42,19 +42,6 @@ _NOTICE: Final = (
 )
 
 MARKETS: Final = [
-    Market(
-        exchange="okx",
-        native_symbol="BTC-USDT",
-        base="BTC",
-        quote="USDT",
-        symbol="BTC/USDT",
-        price_decimals=1,
-        lot_decimals=8,
-        price=712_405,
-        lots=560_000,
-        gap_us=9_000_000,
-        first_id=911_204_338,
-    ),
     # Contracts of 0.01 BTC.
     Market(
         exchange="okx",
@@ -68,6 +55,19 @@ MARKETS: Final = [
         lots=56,
         gap_us=9_000_000,
         first_id=2_953_620_211,
+    ),
+    Market(
+        exchange="okx",
+        native_symbol="BTC-USDT",
+        base="BTC",
+        quote="USDT",
+        symbol="BTC/USDT",
+        price_decimals=1,
+        lot_decimals=8,
+        price=712_405,
+        lots=560_000,
+        gap_us=9_000_000,
+        first_id=911_204_338,
     ),
 ]
 

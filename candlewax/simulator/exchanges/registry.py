@@ -3,6 +3,7 @@
 from typing import Final
 
 from candlewax.simulator.exchanges import bitstamp as as_bitstamp
+from candlewax.simulator.exchanges import bybit as as_bybit
 from candlewax.simulator.exchanges import coinbase as as_coinbase
 from candlewax.simulator.exchanges import gemini as as_gemini
 from candlewax.simulator.exchanges import kraken as as_kraken
@@ -26,6 +27,8 @@ PATHS: Final = {
     "kraken": "/kraken/v2",
     "coinbase": "/coinbase",
     "okx": "/okx/ws/v5/business",
+    "bybit": "/bybit/v5/public/spot",
+    "bybit_linear": "/bybit_linear/v5/public/linear",
     "bitstamp": "/bitstamp",
     "gemini": "/gemini",
     "kraken_futures": "/kraken_futures/ws/v1",
@@ -39,6 +42,8 @@ _EXCHANGES: Final[dict[str, tuple[list[Market], list[Feed], NewClient]]] = {
     "kraken": (catalog.spot_kraken(1_520_000), [as_kraken.FEED], KrakenSession),
     "coinbase": (catalog.spot_coinbase(1_400_000), [as_coinbase.FEED], CoinbaseSession),
     "okx": (as_okx.MARKETS, [as_okx.OkxFeed()], as_okx.OkxSession),
+    "bybit": (as_bybit.SPOT, [as_bybit.FEEDS["bybit"]], as_bybit.BybitSession),
+    "bybit_linear": (as_bybit.LINEAR, [as_bybit.FEEDS["bybit_linear"]], as_bybit.BybitSession),
     "bitstamp": (as_bitstamp.MARKETS, [as_bitstamp.BitstampFeed()], as_bitstamp.BitstampSession),
     "gemini": (as_gemini.MARKETS, [as_gemini.GeminiFeed()], as_gemini.GeminiSession),
     "kraken_futures": (catalog.KRAKEN_FUTURES, [KrakenFuturesFeed()], KrakenFuturesSession),
@@ -59,6 +64,11 @@ def markets_of(exchange: str, count: int = 0) -> list[Market]:
     if len(markets) == 1:
         return markets
     return [*markets, *catalog.make_markets(markets[-1], max(0, count - len(markets)))]
+
+
+def feed_of(exchange: str) -> Feed:
+    """Return the feed of an exchange, in the form that most clients get."""
+    return _EXCHANGES[exchange][1][0]
 
 
 def open_venues(plan: Plan, published: PublishedTrades) -> dict[str, Venue]:

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from candlewax.simulator.exchanges import bitfinex_rest, bitstamp, gemini, kraken_futures_rest
+from candlewax.simulator.exchanges.bybit import reply_bybit
 from candlewax.simulator.exchanges.market_lists import market_list
 from candlewax.simulator.exchanges.okx import reply_okx
 from candlewax.simulator.exchanges.rest_candles import CANDLE_REPLIES
@@ -77,8 +78,8 @@ class Rest:
     def _rate_limited(self, exchange: str) -> Answer:
         if exchange == "kraken":  # reports it in the body only
             return Answer(_LIMITED[exchange])
-        # Coinbase and OKX do not document how long to wait.
-        tells_wait = exchange not in ("coinbase", "okx")
+        # The others do not document how long to wait.
+        tells_wait = exchange.startswith("binance")
         headers = {"Retry-After": str(self._retry_after)} if tells_wait else {}
         return Answer(_LIMITED[exchange], HTTPStatus.TOO_MANY_REQUESTS, headers)
 
@@ -93,6 +94,8 @@ _ROOTS: Final = {
     "kraken": "0/",
     "coinbase": "products",
     "okx": "api/v5/",
+    "bybit": "v5/",
+    "bybit_linear": "v5/",
     "bitstamp": "api/v2/",
     "gemini": "v",
     "kraken_futures": "",
@@ -104,6 +107,8 @@ _LIMITED: Final = {
     "kraken": '{"error":["EAPI:Rate limit exceeded"]}',
     "coinbase": '{"message":"Public rate limit exceeded"}',
     "okx": '{"msg":"Too Many Requests","code":"50011"}',
+    "bybit": '{"retCode":10006,"retMsg":"Too many visits!"}',
+    "bybit_linear": '{"retCode":10006,"retMsg":"Too many visits!"}',
     "bitstamp": bitstamp.LIMITED,
     "gemini": gemini.LIMITED,
     "kraken_futures": kraken_futures_rest.LIMITED,
@@ -116,6 +121,8 @@ _REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
     "kraken": reply_kraken,
     "coinbase": reply_coinbase,
     "okx": reply_okx,
+    "bybit": reply_bybit,
+    "bybit_linear": reply_bybit,
     "bitstamp": bitstamp.reply_bitstamp,
     "gemini": gemini.reply_gemini,
     "kraken_futures": kraken_futures_rest.reply_trades,

@@ -1,5 +1,6 @@
 """Dump files: pieces of text, time ranges and invalid files."""
 
+import gzip
 import zipfile
 from pathlib import Path
 
@@ -21,6 +22,22 @@ def test_dump_keeps_lines_of_the_time_range_and_unreadable_lines(tmp_path: Path)
     (piece,) = pieces([path], DUMP, span, lambda _: None, counts)
     assert counts == SpanCounts(within=4, unreadable=1)
     assert piece == "\n".join([*lines[3:5], "what is this", *lines[5:7]])
+
+
+def test_gzip_file_is_read_like_its_text(tmp_path: Path) -> None:
+    """What is no gzip file, or a part of one, is an error that names it."""
+    text = "\n".join(f"{n},1,1,1,{n},True,True" for n in range(1_000))
+    path = tmp_path / "BTCUSDT2026-01-01.csv.gz"
+    path.write_bytes(gzip.compress(text.encode()))
+    dump_files.check(path, "BTCUSDT")
+    assert dump_files.size(path) == len(text)
+    assert list(pieces([path], DUMP, None, lambda _: None, SpanCounts())) == [text]
+    path.write_bytes(gzip.compress(text.encode())[:-100])
+    with pytest.raises(BackfillError, match=path.name):
+        list(pieces([path], DUMP, None, lambda _: None, SpanCounts()))
+    path.write_text(text)
+    with pytest.raises(DumpError, match=path.name):
+        dump_files.check(path, "BTCUSDT")
 
 
 HEADER = "id,price,qty,quote_qty,time,is_buyer_maker"

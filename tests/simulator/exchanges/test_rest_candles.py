@@ -15,8 +15,8 @@ from tests.support.minutes_of_trades import begin_s, candles_of, market_of, publ
 from tests.support.simulator_rest import Reply, get
 
 PLAYED = (
-    "binance", "binance_usdm", "kraken", "coinbase", "okx", "kraken_futures", "bitfinex",
-    "bitstamp", "gemini",
+    "binance", "binance_usdm", "kraken", "coinbase", "okx", "bybit", "bybit_linear",
+    "kraken_futures", "bitfinex", "bitstamp", "gemini",
 )  # fmt: skip
 COUNTS = (4, 1, 0, 0, 7, 2)
 

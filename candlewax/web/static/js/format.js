@@ -56,6 +56,8 @@ export const EXCHANGES = {
   kraken: "Kraken",
   coinbase: "Coinbase",
   okx: "OKX",
+  bybit: "Bybit",
+  bybit_linear: "Bybit linear",
   bitstamp: "Bitstamp",
   gemini: "Gemini",
   kraken_futures: "Kraken Futures",
