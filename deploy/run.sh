@@ -46,6 +46,8 @@ fi
 stopped=
 process=
 trap 'stopped=yes; kill -TERM $process 2>/dev/null || true' TERM INT
+# Takes up a changed instruments file.
+trap '[ -z "$process" ] || kill -HUP $process 2>/dev/null || true' HUP
 "$PYTHON" -m bytewax.run "dataflows.$dataflow" "$@" &
 process=$!
 [ -z "$stopped" ] || kill -TERM "$process"

@@ -47,6 +47,10 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "--symbol", action="append", default=[], metavar="SYMBOL",
         help="subscribe this market, such as BTC/USDT or BTCUSDT; repeat it for several",
     )  # fmt: skip
+    command.add_argument(
+        "--in-place", action="store_true",
+        help="write into the file instead of replacing it, as one mounted into a container needs",
+    )  # fmt: skip
     command.add_argument("--dry-run", action="store_true", help="list only, and write nothing")
     command.set_defaults(run=run)
 
@@ -78,7 +82,11 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print(f"{exchange}: {len(chosen):,} markets; nothing is written, as --dry-run asks")
         return 0
-    is_changed = file.write(exchange, {"subscribe": changes.subscribe, "also": changes.also})
+    is_changed = file.write(
+        exchange,
+        {"subscribe": changes.subscribe, "also": changes.also},
+        in_place=arguments.in_place,
+    )
     print(f"{exchange}: {_summary(chosen, changes, file.target, is_changed=is_changed)}")
     return 0
 

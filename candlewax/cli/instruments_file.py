@@ -29,8 +29,11 @@ class InstrumentsFile:
         self._path = path
         self._read = path.read_bytes()
 
-    def write(self, exchange: str, markets: Tables) -> bool:
+    def write(self, exchange: str, markets: Tables, *, in_place: bool = False) -> bool:
         """Write markets of an exchange. Return False if the file has them already.
+
+        With `in_place` the file itself stays, as a container knows it by; otherwise another one
+        takes its place at once.
 
         Raises CommandError if nothing can be written, or if the file was changed meanwhile.
         """
@@ -43,12 +46,12 @@ class InstrumentsFile:
         if changed == self._read:
             return False
         try:
-            self._replace(changed)
+            self._replace(changed, in_place=in_place)
         except OSError as error:
             raise CommandError(f"{self.target}: cannot be written: {error.strerror}") from error
         return True
 
-    def _replace(self, changed: bytes) -> None:
+    def _replace(self, changed: bytes, *, in_place: bool) -> None:
         """Put the changed text in place of the file, once it is on disk and can be read back."""
         handle, name = tempfile.mkstemp(".toml", f".{self.target.stem}-", self.target.parent)
         unfinished = Path(name)
@@ -66,6 +69,9 @@ class InstrumentsFile:
                 ) from error
             if self._path.read_bytes() != self._read:
                 raise CommandError(f"{self._path} was changed meanwhile; run the command again")
-            unfinished.replace(self.target)
+            if in_place and self.target.exists():
+                shutil.copyfile(unfinished, self.target)
+            else:
+                unfinished.replace(self.target)
         finally:
             unfinished.unlink(missing_ok=True)

@@ -30,12 +30,13 @@ from candlewax.core.shards import ShardPlan
 from candlewax.feeds.replay.paced import PacedSource, PlaybackClock
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
-from candlewax.pipeline.app import serve_metrics
 from candlewax.pipeline.builder import Components
 from candlewax.pipeline.data_kind import kind_of, open_for_kind
+from candlewax.pipeline.instruments_reload import hold_signals
+from candlewax.pipeline.instruments_table import record_markets
 from candlewax.pipeline.process import ProcessContext
+from candlewax.pipeline.services import start_services
 from candlewax.pipeline.sources import frame_source, gap_fill_source
-from candlewax.pipeline.subscriptions import record_subscriptions
 from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.cpu import tune_runtime
@@ -112,6 +113,7 @@ class _Up:
         self._stack = stack
         self._shutdown = ShutdownSignal()
         self._shutdown.listen()
+        hold_signals(settings)
         instruments = load_instruments(settings.instruments)
         self._playback = None if settings.is_live else _build_playback(settings, arguments)
         self._kind = kind_of(settings)
@@ -141,7 +143,7 @@ class _Up:
         settings, database = open_for_kind(self._settings, self._kind)
         self._settings = settings
         self._stack.callback(database.close)
-        record_subscriptions(self._process, database)
+        record_markets(settings, self._process, database)
         print(describe_instruments(settings))
         print(f"{describe_database(settings)}{self._database_suffix}", flush=True)
         store = Store(
@@ -186,7 +188,7 @@ class _Up:
             before_store=batch_queue.announce,
         )
         self._flush = components.flush
-        serve_metrics(settings, components, self._process)
+        start_services(settings, components, self._process)
         server = serve_options.begin(app, broadcaster, self._address, self._feed_title())
         self._stack.callback(server.stop)
         announced = serve_options.announce(settings.clickhouse, "up", self._address, server.port)

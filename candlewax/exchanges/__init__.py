@@ -1,6 +1,8 @@
 """Registry of the exchanges; each has a module of its own."""
 
 from candlewax.exchanges.binance import BINANCE
+from candlewax.exchanges.binance_coinm import BINANCE_COINM
+from candlewax.exchanges.binance_us import BINANCE_US
 from candlewax.exchanges.binance_usdm import BINANCE_USDM
 from candlewax.exchanges.bitfinex import BITFINEX
 from candlewax.exchanges.bitstamp import BITSTAMP
@@ -17,6 +19,8 @@ EXCHANGES: dict[str, Exchange] = {
     for exchange in (
         BINANCE,
         BINANCE_USDM,
+        BINANCE_COINM,
+        BINANCE_US,
         KRAKEN,
         COINBASE,
         OKX,

@@ -5,6 +5,7 @@ Public Data, section "Trades".
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,7 +21,15 @@ from candlewax.exchanges.protocol.dialect import (
     Reading,
     Spelling,
 )
-from candlewax.exchanges.protocol.fields import BOOLEAN, INTEGER, TEXT, Field, NativeTrade, try_read
+from candlewax.exchanges.protocol.fields import (
+    BOOLEAN,
+    INTEGER,
+    TEXT,
+    Field,
+    Fields,
+    NativeTrade,
+    try_read,
+)
 from candlewax.exchanges.protocol.rest import (
     NATIVE_SYMBOL,
     Cursor,
@@ -133,13 +142,27 @@ def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 
     [{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.000012",
       "time":1499865549590,"isBuyerMaker":true,"isBestMatch":true}]
     """
-    return ANSWER, [read_row(row, ROW, native_symbol) for row in require_list(content, "trades")]
+    return _read_rows(ANSWER, native_symbol, content)
 
 
-def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
-    """Read the numbers and times of a response."""
-    trades = (try_read(row, ROW) for row in require_list(content, "trades"))
-    return build_page(trades, lambda trade: int(trade["id"]), _time)
+def _read_rows(dialect: Dialect, native_symbol: str, content: Any) -> Reading:  # noqa: ANN401
+    rows = require_list(content, "trades")
+    return dialect, [read_row(row, dialect.shape, native_symbol) for row in rows]
+
+
+def response_reader(dialect: Dialect) -> Callable[[str, Any], Reading]:
+    """Return the reader of a response whose rows have the shape of a dialect."""
+    return partial(_read_rows, dialect)
+
+
+def page_parser(shape: Fields) -> Callable[[Any], Page]:
+    """Return the reader of the numbers and times of a response whose rows have a shape."""
+
+    def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
+        trades = (try_read(row, shape) for row in require_list(content, "trades"))
+        return build_page(trades, lambda trade: int(trade["id"]), _time)
+
+    return parse_page
 
 
 def _time(trade: NativeTrade) -> int:
@@ -199,13 +222,13 @@ REST = RestRules(
     burst=10,
     trades_path=trades_path_from("/api/v3/historicalTrades"),
     latest_path=latest_path_from("/api/v3/trades"),
-    parse_page=parse_page,
+    parse_page=page_parser(ROW),
     parse_error=parse_error,
     key_header="X-MBX-APIKEY",
     usage_limit=("X-MBX-USED-WEIGHT-1M", 4500),
 )
 
-_CANDLE = {
+CANDLE_PLACES = {
     "start_s": 0,
     "open": 1,
     "high": 2,
@@ -225,7 +248,7 @@ def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may
     [[1499040000000,"0.01","0.80","0.01","0.02","148976.11",1499040059999,"2434.19",308,"1756.87",
       "28.46","0"]]
     """
-    return read_candles(content, _CANDLE, units_per_s=1000)
+    return read_candles(content, CANDLE_PLACES, units_per_s=1000)
 
 
 def candles_path_from(path: str) -> Callable[[str, int, int], str]:

@@ -75,7 +75,8 @@ LAYOUTS = build_layouts(
 
 QUOTES = ("USDT", "USDC", "BUSD", "FDUSD", "BTC", "ETH", "USD1", "BFUSD")
 
-_DATED = re.compile(r"([A-Z0-9]+)_([0-9]{6})")
+DATED = re.compile(r"([A-Z0-9]+)_([0-9]{6})")
+"""Symbol of a dated future: that of its pair, and its expiry."""
 
 
 def split_symbol(native_symbol: str, assets: Collection[str]) -> Split | None:
@@ -83,7 +84,7 @@ def split_symbol(native_symbol: str, assets: Collection[str]) -> Split | None:
 
     `BTCUSDT` is the perpetual BTC/USDT:USDT, `BTCUSDT_250627` the future BTC/USDT:USDT-250627.
     """
-    dated = _DATED.fullmatch(native_symbol)
+    dated = DATED.fullmatch(native_symbol)
     pair = split_before_quote(dated[1] if dated else native_symbol, QUOTES, assets)
     if pair is None:
         return None
@@ -137,7 +138,7 @@ def read_market(row: Row, ticker: Row, status: str = "status") -> ListedMarket:
     `status`: the field of the status, which differs between the markets.
     """
     market = read_spot_market({**row, "status": require_text(row, status)}, ticker)
-    dated = _DATED.fullmatch(market.native_symbol)
+    dated = DATED.fullmatch(market.native_symbol)
     expiry = f"-{dated[2]}" if dated else ""
     return replace(
         market,

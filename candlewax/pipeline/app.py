@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-import polars as pl
 from bytewax.dataflow import Dataflow
 
 from candlewax.clickhouse.client import DatabaseError, connect, open_tables
@@ -31,6 +30,8 @@ from candlewax.pipeline.data_kind import (
     open_for_kind,
     settings_for_kind,
 )
+from candlewax.pipeline.instruments_reload import hold_signals
+from candlewax.pipeline.instruments_table import record_markets
 from candlewax.pipeline.process import ProcessContext
 from candlewax.pipeline.recovery_store import RecoveryError
 from candlewax.pipeline.reports.gap_fill import GapFillReport
@@ -38,6 +39,7 @@ from candlewax.pipeline.reports.live import LiveReport
 from candlewax.pipeline.reports.replay import ReplayReport
 from candlewax.pipeline.reports.service import ServiceReport
 from candlewax.pipeline.reports.summary import run_console
+from candlewax.pipeline.services import start_services
 from candlewax.pipeline.sources import (
     empty_source,
     frame_source,
@@ -45,14 +47,10 @@ from candlewax.pipeline.sources import (
     require_gap_fill,
     rest_endpoints,
 )
-from candlewax.pipeline.subscriptions import record_subscriptions
-from candlewax.runtime import metrics
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.cpu import tune_runtime
 from candlewax.runtime.errors import configure_logging
-from candlewax.runtime.http_status import serve_status
 from candlewax.runtime.installation import describe_instruments
-from candlewax.runtime.metrics import MetricsCollector
 from candlewax.runtime.poll_timer import MAX_IDLE_AMONG_WORKERS_S, SOURCE_ACTIVITY
 from candlewax.runtime.settings import Brokers, Settings, SettingsError
 from candlewax.runtime.settings import load as load_settings
@@ -75,6 +73,7 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
         shutdown.listen()
         settings = load_settings()
         configure_logging(settings.log)
+        hold_signals(settings)
         instruments = load_instruments(settings.instruments)
         recovery_store.check(_flow_name(build))
         tune_runtime()
@@ -99,28 +98,6 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
         return _embedded(build, settings, process, shutdown, candles=candles)
     except (SettingsError, InstrumentsError, DatabaseError, BrokerError, RecoveryError) as error:
         sys.exit(f"candlewax: {error}")
-
-
-def serve_metrics(settings: Settings, components: Components, process: ProcessContext) -> None:
-    """Serve metrics and health if the settings ask for it. Raises SettingsError."""
-    metrics.mark_committed()
-    process.health.add("commits", partial(metrics.commit_problem, settings.fresh_seconds))
-    process.health.add("sources", partial(SOURCE_ACTIVITY.problem, settings.fresh_seconds))
-    symbols = {
-        exchange: process.instruments.known_table(exchange)["symbol"].cast(pl.String).unique()
-        for exchange in process.exchanges
-    }
-    serve_status(
-        settings,
-        MetricsCollector(
-            process.counters,
-            components.lags,
-            components.queue_sizes,
-            process.connection_status,
-            symbols,
-        ),
-        process.health,
-    )
 
 
 def _embedded(
@@ -168,13 +145,13 @@ def _embedded(
         components = builder.build_embedded(process, require_gap_fill(repairs), database)
     else:
         if name != "ingest":
-            record_subscriptions(process, database)
+            record_markets(settings, process, database)
         components = builder.build_embedded(
             process, frame_source(settings, process), database, repairs
         )
     if isinstance(report, LiveReport):
         report.before_query = partial(components.flush, REPORT_FLUSH_TIMEOUT_S)
-    serve_metrics(settings, components, process)
+    start_services(settings, components, process)
     flow = build(components)
     if database.is_embedded:
         release_library_pages()
@@ -234,7 +211,7 @@ def _behind_broker(
     else:
         components = _build_consumer(name, settings, brokers, process, broker)
         report.lags = components.lags
-    serve_metrics(settings, components, process)
+    start_services(settings, components, process)
     flow = build(components)
     report.begin()
     if beside:
@@ -248,7 +225,7 @@ def _build_consumer(
     """Build a dataflow that reads topics and stores data of its database's kind."""
     database = open_tables(settings.clickhouse, settings.database, settings.retention)
     guard = Guard(database, settings.clickhouse, settings.database)
-    record_subscriptions(process, database)
+    record_markets(settings, process, database)
     if name == "silver":
         return builder.build_silver(process, broker, database, guard, _codec(brokers))
     if name == "tables":

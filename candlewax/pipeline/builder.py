@@ -106,7 +106,7 @@ def build_embedded(
         holds_forming=journal is not None, journal=journal,
     )  # fmt: skip
     process.emit_gate.add_backpressure(writer.is_backlogged)
-    deduplicate = partial(DeduplicateStep, state_loader, process.counters)
+    deduplicate = _deduplicate_step(process, state_loader)
     since = 0 if process.is_replayable else wall_clock()
     candles = partial(
         CandleStep, state_loader, process.counters, is_live=process.is_live, since_us=since
@@ -132,6 +132,14 @@ def build_embedded(
         ),
         count=CountingSink(process.counters, process.on_end),
         flush=writer.flush,
+    )
+
+
+def _deduplicate_step(
+    process: ProcessContext, state_loader: StateLoader
+) -> Callable[[Snapshot | None], DeduplicateStep]:
+    return partial(
+        DeduplicateStep, state_loader, process.counters, is_subscribed=process.is_subscribed
     )
 
 
@@ -182,14 +190,10 @@ def build_ingest(
         kind=process.kind,
         shard_of=process.connection_shard if is_divided else None,
     )
+    key_of = process.connection_key if is_divided else None
     return Components(
         feed=feed,
-        route=RouteStep(
-            process.instruments,
-            process.exchanges,
-            process.counters,
-            process.connection_key if is_divided else None,
-        ),
+        route=RouteStep(process.instruments, process.exchanges, process.counters, key_of),
         topics=RawTopicSink(
             process.keys, frames, open_fallback_sink, process.on_end, process.runs_key
         ),
@@ -213,18 +217,14 @@ def build_silver(
     writer = _build_writer(process, database, state_loader, INTERVAL_S, before=producer.flush)
     source = _raw_topics(process, broker, guard, "candlewax-silver")
     process.health.add("broker", source.unavailable_reason)
+    tables = ClickHouseSink(
+        process.keys, writer, process.on_end, publisher, publisher.publish_rows, process.runs_key
+    )
     return Components(
         raw_topics=source,
         decode=_decode_step(process, state_loader),
-        deduplicate=partial(DeduplicateStep, state_loader, process.counters),
-        tables=ClickHouseSink(
-            process.keys,
-            writer,
-            process.on_end,
-            publisher,
-            publisher.publish_rows,
-            process.runs_key,
-        ),
+        deduplicate=_deduplicate_step(process, state_loader),
+        tables=tables,
         lags=[source.lag],
         queue_sizes=[producer.count_undelivered],
     )
@@ -244,7 +244,7 @@ def build_tables(
     return Components(
         raw_topics=source,
         decode=_decode_step(process, state_loader),
-        deduplicate=partial(DeduplicateStep, state_loader, process.counters),
+        deduplicate=_deduplicate_step(process, state_loader),
         candles=partial(CandleStep, state_loader, process.counters, is_live=True),
         tables=ClickHouseSink(process.keys, writer, process.on_end, is_local=process.runs_key),
         lags=[source.lag],

@@ -27,7 +27,7 @@ class ProcessContext:
     batches of a source, by default that of the source. `kind` is the kind of data of the feed, ""
     if the database decides it. `is_replayable` tells that the feed emits again what came after a
     snapshot, as logs and topics do. `shard_plan` divides exchanges into shards, `cluster` these
-    among processes.
+    among processes. `instrument_followers` are called once a changed instruments file was taken up.
     """
 
     instruments: Instruments
@@ -44,6 +44,7 @@ class ProcessContext:
     kind: str = ""
     shard_plan: ShardPlan = WHOLE_EXCHANGES
     cluster: Cluster = field(default_factory=Cluster)
+    instrument_followers: list[Callable[[], None]] = field(default_factory=list)
 
     def interval_s(self, default: float) -> float:
         """Return the seconds between two blocks of few rows: `max_wait` if it is set."""
@@ -72,6 +73,11 @@ class ProcessContext:
         """Return the unified symbol of a native one, None if nothing resolves it."""
         instrument = self.instruments.resolve(exchange, native_symbol)
         return instrument.symbol if instrument else None
+
+    def is_subscribed(self, exchange: str, symbol: str) -> bool:
+        """Return True if the instruments file subscribes the market of a unified symbol."""
+        native_symbols = self.instruments.subscriptions(exchange)
+        return any(self.unified_symbol(exchange, name) == symbol for name in native_symbols)
 
     def shard_of(self, exchange: str, native_symbol: str) -> Shard:
         """Return the shard of a market; the first one if nothing resolves its symbol."""

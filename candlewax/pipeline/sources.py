@@ -81,11 +81,11 @@ def gap_fill_source(
         is_only_writer=database.folder is not None and not settings.brokers,
         reads_market=process.reads_market,
         start_span=span,
-        idle_work=_reconcilers(settings, process, database, endpoints, is_finite=is_finite),
+        idle_work=reconcilers(settings, process, database, endpoints, is_finite=is_finite),
     )
 
 
-def _reconcilers(
+def reconcilers(
     settings: Settings,
     process: ProcessContext,
     database: Database,
@@ -193,12 +193,15 @@ def frame_source(settings: Settings, process: ProcessContext) -> Source[SourceIt
         raise _nothing_listed(settings, unlisted)
     if not listed:
         raise _nothing_listed(settings, process.exchanges)
-    own = {exchange: _own_markets(process, exchange) for exchange in listed}
-    plan = {exchange: native_symbols for exchange, native_symbols in own.items() if native_symbols}
+    plan = _plan(process)
+    if process.cluster.processes > 1:
+        # In a cluster the names of partitions differ between processes; that of an idle one would
+        # not.
+        plan = {exchange: symbols for exchange, symbols in plan.items() if symbols}
     for exchange in plan:
-        find_problem = partial(process.connection_status.problem, exchange, settings.fresh_seconds)
+        find_problem = partial(_feed_problem, process, exchange, settings.fresh_seconds)
         process.health.add(f"feed {exchange}", find_problem)
-    return WebSocketSource(
+    source = WebSocketSource(
         plan,
         settings.urls,
         process.counters,
@@ -212,6 +215,26 @@ def frame_source(settings: Settings, process: ProcessContext) -> Source[SourceIt
             for exchange in plan
         },
     )
+    process.instrument_followers.append(partial(_follow_markets, source, process))
+    return source
+
+
+def _plan(process: ProcessContext) -> dict[str, list[str]]:
+    """Return the native symbols that this process subscribes to, by exchange."""
+    return {exchange: _own_markets(process, exchange) for exchange in process.exchanges}
+
+
+def _feed_problem(process: ProcessContext, exchange: str, max_age_s: float) -> str | None:
+    """Return the problem with an exchange's feed; None without markets to subscribe to."""
+    if not _own_markets(process, exchange):
+        return None
+    return process.connection_status.problem(exchange, max_age_s)
+
+
+def _follow_markets(source: WebSocketSource, process: ProcessContext) -> None:
+    """Subscribe to the markets of a changed instruments file."""
+    for exchange in source.change(_plan(process)):
+        _log.warning("%s: new markets of this exchange take a restart", exchange)
 
 
 def _nothing_listed(settings: Settings, exchanges: Iterable[str]) -> SettingsError:

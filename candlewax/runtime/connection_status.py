@@ -48,6 +48,10 @@ class ConnectionStatus:
 
         return on_event
 
+    def forget(self, name: str) -> None:
+        """Remove a share that has no instruments any more."""
+        self.shares.pop(name, None)
+
     def counts(self) -> dict[str, tuple[int, int, int]]:
         """Return for each exchange its numbers of shares, of connected shares and of reconnects.
 

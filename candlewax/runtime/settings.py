@@ -210,7 +210,7 @@ def _build_settings(values: dict[str, Any], properties: dict[str, str]) -> Setti
     for kind in ("url", "rest_url", "files_url"):
         urls = {exchange: values[f"{exchange}_{kind}"] for exchange in EXCHANGES}
         values[f"{kind}s"] = {exchange: url for exchange, url in urls.items() if url}
-    values["instruments"] = values["instruments"] or _find_instruments()
+    values["instruments"] = values["instruments"] or find_instruments()
     values["is_placed"] = values["clickhouse"] is not None
     if not values["is_placed"]:
         values["clickhouse"], values["database"] = recall_database(values["database"])
@@ -221,7 +221,7 @@ def _build_settings(values: dict[str, Any], properties: dict[str, str]) -> Setti
     return Settings(**{name: value for name, value in values.items() if name in names})
 
 
-def _find_instruments() -> Path:
+def find_instruments() -> Path:
     """Return the instruments file of the working directory; the bundled one if it has none."""
     own = Path(INSTRUMENTS.name)
     # Also a directory or a link to nothing: reading it gives an error instead of other markets.

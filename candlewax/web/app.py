@@ -21,6 +21,7 @@ from candlewax.web.api import formats, params
 from candlewax.web.api.consolidated import ConsolidatedApi
 from candlewax.web.api.endpoints import Api
 from candlewax.web.api.openapi import document
+from candlewax.web.api.reconciliations import ReconciliationsApi
 from candlewax.web.binance_api.endpoints import BinanceApi
 from candlewax.web.binance_api.routes import routes as binance_routes
 from candlewax.web.cache.cache import CandleCache
@@ -67,6 +68,7 @@ def build_app(
     reader_of_candles = CandleReader(store, subscribers, cache, loader)
     api = Api(store, subscribers, cache, markets, reader_of_candles, about)
     consolidated = ConsolidatedApi(store, subscribers, markets)
+    reconciliations = ReconciliationsApi(store, markets)
     deliver = Delivery().wrap
     sql = Sql(reader)
     openapi_json = msgspec.json.encode(document(BASE, prefix))
@@ -89,6 +91,7 @@ def build_app(
         Route(f"{BASE}/consolidated/{{timeframe}}", deliver(consolidated.candles)),
         Route(f"{BASE}/trades", deliver(api.trades)),
         Route(f"{BASE}/gaps", deliver(api.gaps)),
+        Route(f"{BASE}/reconciliations", deliver(reconciliations.comparisons)),
         Route(f"{BASE}/tickers", deliver(api.tickers)),
         Route(f"{BASE}/health", api.health),
         Route(f"{BASE}/stream", api.stream),

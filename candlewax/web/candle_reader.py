@@ -52,6 +52,8 @@ class CandleReader:
 
     def _cached(self, series: Series, wish: Wish) -> CandlePage | None:
         """Return candles from the cache; None if it does not hold all that may be selected."""
+        if wish.selection.is_stored_only:
+            return None
         begin, end = _second(wish.begin), _second(wish.end)
         everything = wish.selection.is_everything
         limit = wish.limit if everything else wish.limit + _SPARE

@@ -12,11 +12,18 @@ import polars as pl
 
 from candlewax.clickhouse.client import BusyError, Database, QueryError
 from candlewax.core.cross_check import as_report
-from candlewax.core.schema import TIME
+from candlewax.core.schema import TIME, Columns
 from candlewax.web import encode, statements
 from candlewax.web.database_pulse import Pulse
 from candlewax.web.history import History, trades_sql
 from candlewax.web.selection import EVERYTHING, Selection
+
+_CONTRACTS: Final[Columns] = {
+    "exchange": pl.String,
+    "symbol": pl.String,
+    "contract_size": pl.Decimal(38, 12),
+    "contract_unit": pl.String,
+}
 
 
 class Series(NamedTuple):
@@ -204,6 +211,16 @@ class Store:
     def symbols(self) -> pl.DataFrame:
         """Return all markets that have candles."""
         return self.ask(statements.SYMBOLS)
+
+    def contracts(self) -> pl.DataFrame:
+        """Return exchange, symbol, contract_size and contract_unit of markets in contracts."""
+        try:
+            return self.ask(statements.CONTRACTS)
+        except QueryError as error:
+            # The database is of an older version; the next process that stores creates the table.
+            if "UNKNOWN_TABLE" in str(error):
+                return pl.DataFrame(schema=_CONTRACTS)
+            raise
 
     def days(self) -> pl.DataFrame:
         """Return the newest day candle of each market."""

@@ -9,18 +9,25 @@ from candlewax.web.cache.chunks import CandlePage, JsonCandles
 
 @dataclass(frozen=True)
 class Selection:
-    """Candles to return: closed ones or forming ones, and those of some statuses.
+    """Candles to return: closed ones or forming ones, those of some statuses, and minutes by their
+    comparison with the exchange's own.
 
-    None stands for all.
+    None stands for all. Comparisons are in the tables only.
     """
 
     closed: bool | None = None
     statuses: Collection[str] | None = None
+    reconciled: Collection[str] | None = None
+
+    @property
+    def is_stored_only(self) -> bool:
+        """Return whether only a query can tell which candles are selected."""
+        return self.reconciled is not None
 
     @property
     def is_everything(self) -> bool:
         """Return whether all candles are selected."""
-        return self.closed is None and self.statuses is None
+        return self.closed is None and self.statuses is None and self.reconciled is None
 
     @property
     def condition(self) -> str:
@@ -30,12 +37,18 @@ class Selection:
             parts.append(" AND ohlcv.closed = {closed:Bool}")
         if self.statuses is not None:
             parts.append(" AND toString(ohlcv.status) IN {statuses:Array(String)}")
+        if self.reconciled is not None:
+            parts.append(_RECONCILED)
         return "".join(parts)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """Return the values of `condition`."""
-        values = {"closed": self.closed, "statuses": self.statuses and sorted(self.statuses)}
+        values: dict[str, Any] = {
+            "closed": self.closed,
+            "statuses": self.statuses and sorted(self.statuses),
+            "results": self.reconciled and sorted(self.reconciled),
+        }
         return {name: value for name, value in values.items() if value is not None}
 
     def cut(self, page: CandlePage, limit: int, *, last: bool) -> CandlePage:
@@ -61,6 +74,17 @@ class Selection:
             return True
         return any(b'"status":"%s"' % status.encode() in line for status in self.statuses)
 
+
+_COMPARED: Final = """SELECT window_start, version, revision FROM reconciliations FINAL
+    WHERE exchange = {exchange:String} AND symbol = {symbol:String}
+        AND window_start >= {begin:DateTime('UTC')} AND window_start < {end:DateTime('UTC')}"""
+
+_RECONCILED: Final = f""" AND ohlcv.closed AND (
+    (ohlcv.window_start, ohlcv.version, ohlcv.revision) IN (
+        {_COMPARED} AND toString(result) IN {{results:Array(String)}})
+    OR has({{results:Array(String)}}, 'no')
+        AND (ohlcv.window_start, ohlcv.version, ohlcv.revision) NOT IN ({_COMPARED}))"""
+"""Condition on the comparisons of a market's candles; exchange, symbol and span are parameters."""
 
 _CLOSED: Final = {True: b'"closed":true', False: b'"closed":false'}
 

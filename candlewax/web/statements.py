@@ -14,6 +14,14 @@ GROUP BY exchange, symbol
 ORDER BY exchange, symbol
 """
 
+CONTRACTS: Final = """
+SELECT exchange, symbol, any(i.contract_size) AS contract_size,
+    any(i.contract_unit) AS contract_unit
+FROM instruments AS i FINAL
+WHERE i.contract_size IS NOT NULL
+GROUP BY exchange, symbol
+"""
+
 DAYS: Final = """
 SELECT exchange, symbol, open, close, volume, trade_count,
     toDateTime64(ohlcv.close_time, 6, 'UTC') AS close_time

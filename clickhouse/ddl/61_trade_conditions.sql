@@ -5,6 +5,7 @@ SELECT
     exchange,
     condition,
     (exchange, condition) IN (('binance_usdm', 'INSURANCE_FUND'), ('binance_usdm', 'ADL'), ('binance_usdm', 'NA'),
+        ('binance_coinm', 'INSURANCE_FUND'), ('binance_coinm', 'ADL'), ('binance_coinm', 'NA'),
         ('kraken_futures', 'termination'), ('kraken_futures', 'block'), ('kraken_futures', 'assignment'),
         ('bybit', 'BLOCK'), ('bybit_linear', 'BLOCK')) AS known,
     count() AS trades,

@@ -191,6 +191,10 @@ def test_bundled_file_is_copied_to_the_working_directory(
     assert InstrumentsFile(link).write("kraken", {"also": {"C/D": "C/D"}})
     assert link.is_symlink()
     assert b'"C/D" = "C/D"' in own.read_bytes()
+    before = own.stat().st_ino
+    assert InstrumentsFile(own).write("kraken", {"also": {"E/F": "E/F"}}, in_place=True)
+    assert b'"E/F" = "E/F"' in own.read_bytes()
+    assert own.stat().st_ino == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["instruments.toml", "link.toml"]
 
 

@@ -105,6 +105,23 @@ def test_incomplete_recovery_store_is_created_again(tmp_path: Path) -> None:
     assert not incomplete.exists()
 
 
+@pytest.mark.parametrize("waits", [{}, {"STAY": "ended"}])
+def test_sighup_reaches_the_dataflow(tmp_path: Path, waits: dict[str, str]) -> None:
+    """It takes up a changed instruments file, also where the script waits for it."""
+    program = tmp_path / "python"
+    program.write_text(
+        "#!/bin/sh\ntrap 'touch hup' HUP\ntrap 'exit 0' TERM\ntouch started\n"
+        "while :; do sleep 0.05; done\n"
+    )
+    program.chmod(0o755)
+    with start(tmp_path, "ingest", **{"PYTHON": str(program), **waits}) as process:
+        wait_for(tmp_path / "started", process)
+        process.send_signal(signal.SIGHUP)
+        wait_for(tmp_path / "hup", process)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
+
+
 @pytest.mark.parametrize("dataflow", ["ingest", "silver", "ohlcv"])
 def test_dataflow_stops_on_sigterm_with_status_0(tmp_path: Path, dataflow: str) -> None:
     with start(tmp_path, dataflow) as process:

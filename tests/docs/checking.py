@@ -24,7 +24,7 @@ def _services() -> set[str]:
 
 
 _COMPOSE: Final = frozenset(
-    {"up", "down", "exec", "run", "logs", "ps", "stop", "rm", "restart", "config"}
+    {"up", "down", "exec", "run", "logs", "ps", "stop", "rm", "restart", "config", "kill"}
 )
 
 

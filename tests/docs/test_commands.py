@@ -52,6 +52,10 @@ NO_COMMANDS: Final = {
         ),
         "a manifest; tests/cold/test_manifest_page.py reads it",
     ),
+    **dict.fromkeys(
+        ("[binance.subscribe]", "BTCUSDT = ", "ETHUSDT = "),
+        "lines of an instruments file, as tests/core/test_instruments.py reads them",
+    ),
     "openssl ": "a program of others; tests/cold/test_seal.py checks a signature",
     "base64 -d": "the same",
     "python3.12 -m venv": "an installation for root, as test_wheel makes one",

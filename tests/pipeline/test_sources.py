@@ -1,12 +1,18 @@
 """The exchanges that are requested by REST."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from candlewax.clickhouse.client import Database
 from candlewax.exchanges import EXCHANGES
-from candlewax.pipeline.sources import rest_endpoints, trade_endpoints
+from candlewax.pipeline.process import ProcessContext
+from candlewax.pipeline.sources import reconcilers, rest_endpoints, trade_endpoints
+from candlewax.runtime.counters import Counters
 from candlewax.runtime.settings import load
+from tests.support.playing import INSTRUMENTS
 
 ROOT = Path(__file__).parents[2]
 URL = "http://127.0.0.1:1/kraken"
@@ -55,3 +61,37 @@ def test_trades_are_requested_only_where_rest_shows_them(monkeypatch: pytest.Mon
     names = ["okx", "bybit", "bybit_linear"]
     assert list(rest_endpoints(settings, names, real=True)) == names
     assert list(trade_endpoints(settings, names, real=True)) == ["okx"]
+
+
+@pytest.mark.parametrize(
+    ("reconcile", "is_finite", "names"),
+    [(True, False, {"binance", "kraken"}), (False, False, set()), (True, True, set())],
+)
+def test_candles_are_compared_beside_filling_gaps(
+    *, reconcile: bool, is_finite: bool, names: set[str]
+) -> None:
+    """Unless the setting says no, and never by a run that ends."""
+    settings = replace(load({}, Path("none")), reconcile=reconcile)
+    process = ProcessContext(INSTRUMENTS, ("binance", "kraken"), Counters())
+    build = reconcilers(
+        settings, process, cast("Database", None), ["binance", "kraken"], is_finite=is_finite
+    )
+    assert {name for name in ("binance", "kraken") if build(name)} == names
+
+
+def test_exchange_without_candles_is_named_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its candles stay uncompared; those of the others are compared."""
+    monkeypatch.setitem(EXCHANGES, "binance", replace(EXCHANGES["binance"], candles=None))
+    process = ProcessContext(INSTRUMENTS, ("binance", "kraken"), Counters())
+    build = reconcilers(
+        load({}, Path("none")),
+        process,
+        cast("Database", None),
+        ["binance", "kraken"],
+        is_finite=False,
+    )
+    assert caplog.messages == ["binance: its candles are not compared: it serves none of its own"]
+    assert build("binance") is None
+    assert build("kraken") is not None

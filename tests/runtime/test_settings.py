@@ -77,6 +77,7 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         ("FEED", "tests", "readable files"),
         ("FEED", "a" * 5000, "readable files"),
         ("FEED", "a.tsv,,b.tsv", "without empty items"),
+        ("RECONCILE", "yes", "on or off"),
         ("CLICKHOUSE", "tcp://host:9000", "a directory, or http://"),
         ("CLICKHOUSE", "http://", "a directory, or http://"),
         ("CLICKHOUSE", "http://host:99999", "a directory, or http://"),

@@ -1,8 +1,9 @@
 """Market outages: spans in which a market was not subscribed though its exchange was connected.
 
-A feed puts events among its frames: which markets the exchange refused, and which it has subscribed
-at last. Spans in which frames of a connection were lost, as their numbers show, count too. No
-candle of such a span is complete until the number of a later trade proves what was missed.
+A feed puts events among its frames: which markets the exchange refused, which the instruments file
+dropped, and which are subscribed at last. Spans in which frames of a connection were lost, as their
+numbers show, count too. No candle of such a span is complete until the number of a later trade
+proves what was missed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,12 +36,14 @@ FOREVER: Final = 4_102_444_800_000_000
 CONNECTED: Final = "connected"
 DISCONNECTED: Final = "disconnected"
 REFUSED: Final = "refused"
+DROPPED: Final = "dropped"
 SUBSCRIBED: Final = "subscribed"
 LOST: Final = "lost"
 """Kind of the event that frames of a connection are lost, as their numbers show. No frame holds it:
 the frame after the hole is its place."""
 
-_KINDS: Final = frozenset({CONNECTED, DISCONNECTED, REFUSED, SUBSCRIBED})
+_WITH_MARKETS: Final = (REFUSED, DROPPED, SUBSCRIBED)
+_KINDS: Final = frozenset({CONNECTED, DISCONNECTED, *_WITH_MARKETS})
 
 
 class SubscriptionEvent(NamedTuple):
@@ -71,9 +74,7 @@ def subscription_event(row: int, content: Mapping[str, Any]) -> SubscriptionEven
     kind, native_symbols = content.get(EVENT), content.get("instruments")
     if kind not in _KINDS:
         return None
-    names = (
-        native_symbols if isinstance(native_symbols, list) and kind in (REFUSED, SUBSCRIBED) else []
-    )
+    names = native_symbols if isinstance(native_symbols, list) and kind in _WITH_MARKETS else []
     return SubscriptionEvent(row, kind, tuple(name for name in names if isinstance(name, str)))
 
 
@@ -133,9 +134,11 @@ class MarketOutages:
             elif kind == LOST:
                 before = _latest_before(row, symbols, latest, trades)
                 changed += self._add_lost(symbols, event.since_us, at_us, before)
-            elif kind == REFUSED:
-                began = min(at_us, self.connected_at.get(name, at_us))
-                began = min(began, self.disconnected_at.get(name, began))
+            elif kind in (REFUSED, DROPPED):
+                began = at_us
+                if kind == REFUSED:
+                    began = min(began, self.connected_at.get(name, began))
+                    began = min(began, self.disconnected_at.get(name, began))
                 new = [symbol for symbol in symbols if symbol not in self.began]
                 self.began |= dict.fromkeys(new, began)
                 times_before = _latest_before(row, new, latest, trades)

@@ -48,7 +48,7 @@ class Connection:
         self._rules = rules
         self._timeouts = timeouts
         self._stalled_s = stalled_s
-        self._native_symbols = native_symbols
+        self.native_symbols = native_symbols
         self._subscriptions = Subscriptions(
             native_symbols,
             rules.symbols_per_message,
@@ -86,7 +86,7 @@ class Connection:
             "connected",
             warn=False,
             url=redact_url(url),
-            instruments=self._native_symbols,
+            instruments=self.native_symbols,
             made=marker,
         )
         self._task = asyncio.create_task(self._run(messages, longest_s))
@@ -146,7 +146,7 @@ class Connection:
         if control.kind is Kind.HEARTBEAT:
             self._heartbeats += 1
         elif control.kind is Kind.SHUTDOWN:
-            self._replace("the exchange announced a shutdown")
+            self.replace("the exchange announced a shutdown")
         elif control.kind in (Kind.ACK, Kind.REFUSAL):
             refused = self._subscriptions.apply_answer(control)
             # A market that stays refused is reported once, not at each retry.
@@ -175,7 +175,8 @@ class Connection:
             after_s=after_s,
         )
 
-    def _replace(self, reason: str) -> None:
+    def replace(self, reason: str) -> None:
+        """Mark the connection for replacement while it still delivers, if it is not yet."""
         if not self.replace_reason:
             self.replace_reason = reason
             self._changed.set()
@@ -253,7 +254,7 @@ class Connection:
             elif now - last_data_at > self._stalled_s:
                 await self._give_up("stalled", self._stalled_s)
             elif longest_s is not None and now - self._opened_at > longest_s:
-                self._replace("the connection is as old as it may be")
+                self.replace("the connection is as old as it may be")
 
     async def _give_up(
         self, reason: str, limit_s: float, instruments: list[str] | None = None

@@ -17,6 +17,9 @@ from candlewax.feeds.websocket.pacing import ConnectionTimeouts, RateLimiter
 RETRY_AFTER_STATUSES: Final = frozenset({418, 429, 503})
 """HTTP statuses whose Retry-After header is respected."""
 
+_OTHER_MARKETS: Final = "its markets have changed"
+"""Reason for which a connection is replaced after a change of the instruments file."""
+
 _random = SystemRandom()
 
 
@@ -51,6 +54,23 @@ class ConnectionKeeper:
         self._failures = 0
         self._stalled_s = rules.stalled_after_s
         self._connections: list[Connection] = []
+
+    def change(self, native_symbols: list[str]) -> None:
+        """Keep other markets connected from now on; call it in the thread of `run`.
+
+        The connection is replaced by one to the new markets, so no frame of a market that stays is
+        missed. Without any markets, end `run` by cancelling it.
+        """
+        recorder = self._connections[-1].recorder if self._connections else self._recorders[0]
+        before, self._native_symbols = self._native_symbols, native_symbols
+        for kind, first, second in (
+            ("added", native_symbols, before),
+            ("dropped", before, native_symbols),
+        ):
+            if names := [symbol for symbol in first if symbol not in set(second)]:
+                recorder.record_event(kind, warn=False, instruments=names)
+        for connection in self._connections:
+            connection.replace(_OTHER_MARKETS)
 
     async def run(self, limits: ExchangeRateLimits) -> None:
         """Keep the markets connected until cancelled, then close its connections."""
@@ -92,6 +112,9 @@ class ConnectionKeeper:
                 *(other for other in self._connections if not other.ended),
                 connection,
             ]
+            if connection.native_symbols is not self._native_symbols:
+                # They changed while it was opened.
+                connection.replace(_OTHER_MARKETS)
             return connection
 
     async def _replace(self, limits: ExchangeRateLimits, old: Connection) -> Connection:

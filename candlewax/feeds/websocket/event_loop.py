@@ -21,20 +21,35 @@ class EventLoopThread:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="exchanges", daemon=True)
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
-        self._keepers: set[asyncio.Task[None]] = set()
+        self._keepers: dict[ConnectionKeeper, asyncio.Task[None]] = {}
         self._limits: dict[str, ExchangeRateLimits] = {}
         self._should_end = asyncio.Event()
         self._error: BaseException | None = None
         self._users = 0
 
-    def add(self, exchange: str, rules: WebSocketRules, keeper: ConnectionKeeper) -> None:
-        """Start to keep a share of markets connected; start the thread with the first one."""
+    def join(self) -> None:
+        """Use the thread until `release`; start it with the first user."""
         with self._lock:
             self._users += 1
             if not self._thread.ident:
                 self._thread.start()
-        loop = self._loop.result()
-        loop.call_soon_threadsafe(self._add, exchange, rules, keeper)
+
+    def add(self, exchange: str, rules: WebSocketRules, keeper: ConnectionKeeper) -> None:
+        """Start to keep a share of markets connected."""
+        self._loop.result().call_soon_threadsafe(self._add, exchange, rules, keeper)
+
+    def change(self, keeper: ConnectionKeeper, native_symbols: list[str]) -> None:
+        """Let a keeper keep other markets connected; without any it ends."""
+        # The loop may have ended meanwhile.
+        with suppress(RuntimeError):
+            self._loop.result().call_soon_threadsafe(self._change, keeper, native_symbols)
+
+    def _change(self, keeper: ConnectionKeeper, native_symbols: list[str]) -> None:
+        if self._should_end.is_set():
+            return
+        keeper.change(native_symbols)
+        if not native_symbols:
+            self._keepers.pop(keeper).cancel()
 
     def _add(self, exchange: str, rules: WebSocketRules, keeper: ConnectionKeeper) -> None:
         if self._should_end.is_set():
@@ -43,7 +58,7 @@ class EventLoopThread:
             RateLimiter(rules.connect_every_s), RateLimiter(1 / rules.messages_per_s)
         )
         limits = self._limits.setdefault(exchange, limits)
-        self._keepers.add(self._group.create_task(keeper.run(limits)))
+        self._keepers[keeper] = self._group.create_task(keeper.run(limits))
 
     def end(self) -> None:
         """Request that all connections be closed, and return at once."""
@@ -59,7 +74,7 @@ class EventLoopThread:
             # A second cancellation would interrupt the closing handshakes.
             return
         self._should_end.set()
-        for task in self._keepers:
+        for task in self._keepers.values():
             task.cancel()
 
     @property
@@ -75,7 +90,7 @@ class EventLoopThread:
         return self._thread.ident is not None and not self._thread.is_alive()
 
     def release(self, timeout_s: float) -> None:
-        """Release a keeper. The last release closes all connections and joins the thread."""
+        """End the use of the thread; the last user closes all connections and joins the thread."""
         with self._lock:
             self._users -= 1
             is_last = not self._users

@@ -1,14 +1,14 @@
 """Bytewax source of the frames of the exchanges' websockets."""
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax.core.frames import SourceItem
-from candlewax.core.shards import WHOLE, Shard, connection_name
+from candlewax.core.shards import WHOLE, Shard
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.websocket import WebSocketRules
 from candlewax.feeds.frame_buffer import (
@@ -22,6 +22,7 @@ from candlewax.feeds.frame_buffer import (
 from candlewax.feeds.websocket.connection_keeper import ConnectionKeeper
 from candlewax.feeds.websocket.event_loop import EventLoopThread
 from candlewax.feeds.websocket.pacing import ConnectionTimeouts
+from candlewax.feeds.websocket.shares import Share, divide, rearrange
 from candlewax.runtime import metrics
 from candlewax.runtime.connection_status import ConnectionStatus
 from candlewax.runtime.counters import Counters
@@ -33,14 +34,6 @@ MAX_FRAMES: Final = 20_000
 
 MAX_WAIT: Final = timedelta(milliseconds=20)
 """Time between two batches: a batch of a few frames costs about as much as a full one."""
-
-
-@dataclass(frozen=True)
-class _Share:
-    """Markets that one partition reads, of one shard of their exchange."""
-
-    exchange: str
-    native_symbols: list[str]
 
 
 class _WebSocketPartition(StatefulSourcePartition[SourceItem, None]):
@@ -129,7 +122,17 @@ class WebSocketSource(FixedPartitionedSource[SourceItem, None]):
         self._rules = {name: exchange.live for name, exchange in EXCHANGES.items()}
         self._rules |= rules or {}
         self._urls = {name: each.url for name, each in self._rules.items()} | dict(urls)
-        self._shares = _shares(plan, self._rules, per_connection or {}, shard_of)
+        self._sizes = {
+            name: min(each.symbols_per_connection, (per_connection or {}).get(name, 1 << 30))
+            for name, each in self._rules.items()
+        }
+        self._shard_of = shard_of
+        self._lock = threading.Lock()
+        """Guards the shares and what is built of them; `change` comes from another thread."""
+        self._shares = divide(plan, self._sizes, shard_of)
+        self._parts = tuple(self._shares)
+        self._queues: dict[str, FrameQueue] = {}
+        self._keepers: dict[str, ConnectionKeeper] = {}
         self._counters = counters
         self._should_stop = should_stop
         self._emit_gate = emit_gate or EmitGate()
@@ -140,55 +143,76 @@ class WebSocketSource(FixedPartitionedSource[SourceItem, None]):
         self._connection_status = connection_status or ConnectionStatus()
 
     def list_parts(self) -> list[str]:
-        return list(self._shares)
+        return list(self._parts)
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _WebSocketPartition:
-        share = self._shares[for_part]
-        exchange, exchange_rules = share.exchange, self._rules[share.exchange]
         group = worker_group()
         queue = self._memory_budget.create_queue(group.wake)
-        on_event = self._connection_status.register(exchange, for_part)
-        first, second = (
-            FrameRecorder(exchange, name, queue, self._memory_budget, self._counters, on_event)
-            for name in (for_part, f"{for_part}b")
-        )
-        keeper = ConnectionKeeper(
-            exchange_rules,
-            self._urls[exchange],
-            share.native_symbols,
-            (first, second),
-            self._timeouts,
-        )
-        self._event_loop.add(exchange, exchange_rules, keeper)
+        self._event_loop.join()
+        with self._lock:
+            share = self._shares[for_part]
+            self._queues.setdefault(share.exchange, queue)
+            for name in (for_part, *(self._shares.keys() - set(self._parts))):
+                # The second ones were added before the first part of their exchange was built.
+                is_own = self._shares[name].exchange == share.exchange
+                if is_own and name not in self._keepers and self._shares[name].native_symbols:
+                    self._keep(name, self._shares[name], queue)
         release, max_wait = self._release, self._max_wait
         may_emit = self._emit_gate.for_partition()
         return _WebSocketPartition(
-            exchange, queue, self._event_loop, release, self._should_stop, may_emit, max_wait, group
+            share.exchange, queue, self._event_loop, release, self._should_stop, may_emit, max_wait,
+            group,
+        )  # fmt: skip
+
+    def _keep(self, name: str, share: Share, queue: FrameQueue) -> None:
+        """Start to keep a share connected, with its frames in a queue of its exchange."""
+        exchange, rules = share.exchange, self._rules[share.exchange]
+        on_event = self._connection_status.register(exchange, name)
+        first, second = (
+            FrameRecorder(exchange, each, queue, self._memory_budget, self._counters, on_event)
+            for each in (name, f"{name}b")
         )
+        keeper = self._keepers[name] = ConnectionKeeper(
+            rules,
+            self._urls[exchange],
+            list(share.native_symbols),
+            (first, second),
+            self._timeouts,
+        )
+        self._event_loop.add(exchange, rules, keeper)
+
+    def change(self, plan: Mapping[str, Sequence[str]]) -> list[str]:
+        """Subscribe to other markets: new ones at connections with room or at new connections.
+
+        Connections whose markets change are replaced by successors that are subscribed before.
+        Return the exchanges that cannot be read, as they have no partition.
+        """
+        unread = []
+        with self._lock:
+            for exchange in {**self._sizes, **plan}:
+                changed = rearrange(
+                    self._shares, exchange, plan.get(exchange, ()), self._sizes[exchange],
+                    self._shard_of,
+                )  # fmt: skip
+                if changed and not any(
+                    self._shares[part].exchange == exchange for part in self._parts
+                ):
+                    unread.append(exchange)
+                    continue
+                for name, share in changed.items():
+                    self._change_share(name, share)
+        return unread
+
+    def _change_share(self, name: str, share: Share) -> None:
+        self._shares[name] = share
+        keeper, queue = self._keepers.get(name), self._queues.get(share.exchange)
+        if keeper:
+            self._event_loop.change(keeper, list(share.native_symbols))
+            if not share.native_symbols:
+                del self._keepers[name]
+                self._connection_status.forget(name)
+        elif queue and name not in self._parts:
+            self._keep(name, share, queue)
 
     def _release(self) -> None:
         self._event_loop.release(self._timeouts.close_s + self._timeouts.open_s)
-
-
-def _shares(
-    plan: Mapping[str, Sequence[str]],
-    rules: Mapping[str, WebSocketRules],
-    per_connection: Mapping[str, int],
-    shard_of: Callable[[str, str], Shard],
-) -> dict[str, _Share]:
-    """Return the shares of markets by connection, in as few connections per shard as allowed."""
-    markets: dict[tuple[str, Shard], list[str]] = {}
-    for exchange, symbols in plan.items():
-        for symbol in dict.fromkeys(symbols):
-            markets.setdefault((exchange, shard_of(exchange, symbol)), []).append(symbol)
-    shares = {}
-    for (exchange, shard), native_symbols in markets.items():
-        size = min(
-            per_connection.get(exchange, rules[exchange].symbols_per_connection),
-            rules[exchange].symbols_per_connection,
-        )
-        count = -(-len(native_symbols) // size)
-        for index in range(count):
-            name = connection_name(exchange, shard, index)
-            shares[name] = _Share(exchange, native_symbols[index::count])
-    return shares

@@ -1,7 +1,7 @@
 """Bytewax step from decoded trades to those received for the first time."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -46,8 +46,8 @@ _time: Final = attrgetter("timestamp")
 class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
     """Step that passes each trade of a shard on once; keyed by shard.
 
-    Without state for a shard it loads the deduplicator from the tables. With `stores` the
-    process stores frames and trades, and also gaps, outages, contradictions and numberings.
+    Without state for a shard it loads the deduplicator from the tables. With `stores` the process
+    stores frames, trades and what they show. No market that `is_subscribed` denies is refused.
     """
 
     def __init__(
@@ -57,7 +57,9 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         snapshot: Snapshot | None,
         *,
         stores: bool = True,
+        is_subscribed: Callable[[str, str], bool] = lambda *_: True,
     ) -> None:
+        self._is_subscribed = is_subscribed
         self._state_loader = state_loader
         self._counters = counters
         self._deduplicator = load_deduplicator(snapshot) if snapshot else None
@@ -245,8 +247,9 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
             (outage.symbol, outage.since, (outage.ended or FOREVER) - 1) for outage in changed
         )
         deduplicator.add_spans((symbol, since, ended - 1) for symbol, since, ended in proven)
+        refused = sum(self._is_subscribed(decoded.exchange, symbol) for symbol in outages.began)
         self._counters.set_gauge(
-            len(outages.began), "refused_markets", decoded.exchange, part=decoded.shard.index
+            refused, "refused_markets", decoded.exchange, part=decoded.shard.index
         )
         return outage_rows(decoded.exchange, changed)
 

@@ -70,6 +70,14 @@ def _usdm_symbols(markets: Markets) -> Any:  # noqa: ANN401
     return binance_symbols(markets, contractType="PERPETUAL", marginAsset="USDT")
 
 
+def _coinm_symbols(markets: Markets) -> Any:  # noqa: ANN401
+    content = binance_symbols(markets, contractType="PERPETUAL", marginAsset="BTC")
+    for row in content["symbols"]:
+        row["contractStatus"] = row.pop("status")
+        row["contractSize"] = 100
+    return content
+
+
 def binance_tickers(markets: Markets) -> Any:  # noqa: ANN401
     """Return the answer of `ticker/24hr`."""
     return [
@@ -186,6 +194,10 @@ _WRITERS: Final[Mapping[tuple[str, str], Writer]] = {
     ("binance", "api/v3/ticker/24hr"): binance_tickers,
     ("binance_usdm", "fapi/v1/exchangeInfo"): _usdm_symbols,
     ("binance_usdm", "fapi/v1/ticker/24hr"): binance_tickers,
+    ("binance_coinm", "dapi/v1/exchangeInfo"): _coinm_symbols,
+    ("binance_coinm", "dapi/v1/ticker/24hr"): binance_tickers,
+    ("binance_us", "api/v3/exchangeInfo"): binance_symbols,
+    ("binance_us", "api/v3/ticker/24hr"): binance_tickers,
     ("kraken", "0/public/AssetPairs"): _kraken_pairs,
     ("kraken", "0/public/Ticker"): _kraken_tickers,
     ("coinbase", "products"): _coinbase_products,

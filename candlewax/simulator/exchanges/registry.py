@@ -24,6 +24,8 @@ from candlewax.simulator.plan import Plan
 PATHS: Final = {
     "binance": "/binance/stream",
     "binance_usdm": "/binance_usdm/stream",
+    "binance_coinm": "/binance_coinm/stream",
+    "binance_us": "/binance_us/stream",
     "kraken": "/kraken/v2",
     "coinbase": "/coinbase",
     "okx": "/okx/ws/v5/business",
@@ -39,6 +41,8 @@ PATHS: Final = {
 _EXCHANGES: Final[dict[str, tuple[list[Market], list[Feed], NewClient]]] = {
     "binance": (catalog.spot_binance(880_000), feeds(BinanceSpot), BinanceSession),
     "binance_usdm": ([catalog.USDM_BTC], feeds(BinanceUsdm), BinanceSession),
+    "binance_coinm": ([catalog.COINM_BTC], feeds(BinanceUsdm), BinanceSession),
+    "binance_us": ([catalog.US_BTC], feeds(BinanceSpot), BinanceSession),
     "kraken": (catalog.spot_kraken(1_520_000), [as_kraken.FEED], KrakenSession),
     "coinbase": (catalog.spot_coinbase(1_400_000), [as_coinbase.FEED], CoinbaseSession),
     "okx": (as_okx.MARKETS, [as_okx.OkxFeed()], as_okx.OkxSession),

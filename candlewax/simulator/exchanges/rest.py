@@ -91,6 +91,8 @@ _GATEWAY: Final = "<html><body>503 Service Unavailable</body></html>"
 _ROOTS: Final = {
     "binance": "api/",
     "binance_usdm": "fapi/",
+    "binance_coinm": "dapi/",
+    "binance_us": "api/",
     "kraken": "0/",
     "coinbase": "products",
     "okx": "api/v5/",
@@ -104,6 +106,8 @@ _ROOTS: Final = {
 _LIMITED: Final = {
     "binance": '{"code":-1003,"msg":"Too much request weight used."}',
     "binance_usdm": '{"code":-1003,"msg":"Too many requests."}',
+    "binance_coinm": '{"code":-1003,"msg":"Too many requests."}',
+    "binance_us": '{"code":-1003,"msg":"Too many requests."}',
     "kraken": '{"error":["EAPI:Rate limit exceeded"]}',
     "coinbase": '{"message":"Public rate limit exceeded"}',
     "okx": '{"msg":"Too Many Requests","code":"50011"}',
@@ -118,6 +122,8 @@ _LIMITED: Final = {
 _REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer]]] = {
     "binance": reply_binance,
     "binance_usdm": reply_binance,
+    "binance_coinm": reply_binance,
+    "binance_us": reply_binance,
     "kraken": reply_kraken,
     "coinbase": reply_coinbase,
     "okx": reply_okx,

@@ -20,7 +20,7 @@ from candlewax.simulator.exchanges.rest_request import (
     parse_number,
     refuse,
 )
-from candlewax.simulator.exchanges.rest_trades import kraken_name
+from candlewax.simulator.exchanges.rest_trades import BINANCE_ROOTS, SPOT_ROOT, kraken_name
 from candlewax.simulator.frames.trades import pad_decimals
 from candlewax.simulator.market.market import MINUTE_US, Market, Trade
 from candlewax.simulator.market.rng import decimal_text
@@ -103,8 +103,9 @@ def amount_writers(market: Market) -> tuple[Callable[[int], str], Callable[[int]
 
 
 def _binance(request: RestRequest) -> Answer | None:
-    is_spot, query = request.venue.exchange == "binance", request.query
-    if request.path != ("api/v3/klines" if is_spot else "fapi/v1/klines"):
+    root, query = BINANCE_ROOTS[request.venue.exchange], request.query
+    is_spot = root == SPOT_ROOT
+    if request.path != f"{root}/klines":
         return None
     native_symbol = query.get("symbol", "")
     if not request.venue.is_known(native_symbol):
@@ -210,6 +211,8 @@ def _coinbase_row(candle: Candle, market: Market) -> str:
 CANDLE_REPLIES: Final[Mapping[str, Callable[[RestRequest], Answer | None]]] = {
     "binance": _binance,
     "binance_usdm": _binance,
+    "binance_coinm": _binance,
+    "binance_us": _binance,
     "kraken": _kraken,
     "coinbase": _coinbase,
 }

@@ -24,6 +24,15 @@ from candlewax.simulator.frames.trades import iso, pad_decimals, price, quantity
 from candlewax.simulator.market.market import Trade
 from candlewax.simulator.market.rng import decimal_text
 
+SPOT_ROOT: Final = "api/v3"
+BINANCE_ROOTS: Final = {
+    "binance": SPOT_ROOT,
+    "binance_us": SPOT_ROOT,
+    "binance_usdm": "fapi/v1",
+    "binance_coinm": "dapi/v1",
+}
+"""Paths of Binance's exchanges, before the last part."""
+
 _NEVER: Final = 2**63
 _KRAKEN_NAMES: Final = {"XBT": "BTC", "XDG": "DOGE"}
 
@@ -34,12 +43,13 @@ def _json_bool(value: bool) -> str:  # noqa: FBT001 - a JSON literal
 
 def reply_binance(request: RestRequest) -> Answer:
     """Answer a request to Binance, spot or futures."""
-    spot, query = request.venue.exchange == "binance", request.query
+    exchange, query = request.venue.exchange, request.query
+    spot = BINANCE_ROOTS[exchange] == SPOT_ROOT
     root, _, name = request.path.rpartition("/")
-    if root != ("api/v3" if spot else "fapi/v1") or name not in ("historicalTrades", "trades"):
+    if root != BINANCE_ROOTS[exchange] or name not in ("historicalTrades", "trades"):
         raise refuse('{"code":-1000,"msg":"Unknown path."}', HTTPStatus.NOT_FOUND)
     is_historical = name == "historicalTrades"
-    if is_historical and not spot and not request.key:
+    if is_historical and exchange != "binance" and not request.key:
         raise refuse('{"code":-2014,"msg":"API-key format invalid."}', HTTPStatus.UNAUTHORIZED)
     native_symbol = query.get("symbol")
     if not native_symbol:
@@ -65,12 +75,21 @@ def _binance_row(trade: Trade, *, spot: bool) -> str:
     write = pad_decimals if spot else str
     market = trade.market
     value = decimal_text(trade.price * trade.quantity, market.price_decimals + market.lot_decimals)
+    field = "quoteQty"
+    if market.exchange == "binance_coinm":
+        field, value = "baseQty", _base_quantity(trade)
     best = ',"isBestMatch":true' if spot else ""
     return (
         f'{{"id":{trade.trade_id},"price":"{write(price(trade))}",'
-        f'"qty":"{write(quantity(trade))}","quoteQty":"{write(value)}",'
+        f'"qty":"{write(quantity(trade))}","{field}":"{write(value)}",'
         f'"time":{trade.time_us // 1000},"isBuyerMaker":{_json_bool(not trade.bought)}{best}}}'
     )
+
+
+def _base_quantity(trade: Trade) -> str:
+    """Return what the contracts of a trade are worth in the base, with 8 decimals."""
+    worth = 100 * trade.quantity * 10 ** (trade.market.price_decimals + 8)
+    return decimal_text(worth // trade.price, 8)
 
 
 def reply_kraken(request: RestRequest) -> Answer:

@@ -195,6 +195,32 @@ USDM_BTC: Final = Market(
     conditions=("INSURANCE_FUND", "NA", "ADL"),
 )
 
+COINM_BTC: Final = replace(
+    USDM_BTC,
+    exchange="binance_coinm",
+    native_symbol="BTCUSD_PERP",
+    quote="USD",
+    symbol="BTC/USD:BTC",
+    lot_decimals=0,
+    lots=4,
+    gap_us=14_000_000,
+    first_id=1_155_839_735,
+)
+"""Market whose quantities are contracts of 100 USD."""
+
+US_BTC: Final = replace(
+    USDM_BTC,
+    exchange="binance_us",
+    symbol="BTC/USDT",
+    price_decimals=2,
+    lot_decimals=5,
+    price=7_120_940,
+    lots=410,
+    gap_us=12_000_000,
+    first_id=31_904_417,
+    conditions=(),
+)
+
 KRAKEN_FUTURES: Final = [
     Market(
         exchange="kraken_futures",

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from candlewax.core.market_facts import kind_of
 from candlewax.exchanges import EXCHANGES
 from candlewax.web import encode, tickers
 from candlewax.web.api import candle_rows, formats, links, params
@@ -65,9 +66,15 @@ class Api:
         return await self._respond_rows(request, rows.fill_null(0), parameters.format)
 
     async def symbols(self, request: Request) -> Response:
-        """Return all markets that have candles."""
+        """Return all markets that have candles, with their kind and the size of contracts."""
         parameters = params.read(params.SymbolList, request)
         rows = await run_in_threadpool(self._store.symbols)
+        contracts = await run_in_threadpool(self._store.contracts)
+        rows = rows.join(
+            contracts, on=["exchange", "symbol"], how="left", maintain_order="left"
+        ).with_columns(
+            kind=pl.Series([kind_of(symbol).value for symbol in rows["symbol"]], dtype=pl.String)
+        )
         if parameters.exchange is not UNSET:
             rows = rows.filter(pl.col("exchange") == parameters.exchange)
         return await self._respond_rows(request, rows, parameters.format)
@@ -80,7 +87,9 @@ class Api:
         limit = _limit_each(request, parameters)
         exchange, last = parameters.exchange, parameters.is_last
         symbols = await self._markets.find_all(exchange, parameters.symbol)
-        wish = Wish(parameters.begin, parameters.end, limit, last, _selection(parameters))
+        wish = Wish(
+            parameters.begin, parameters.end, limit, last, _selection(parameters, timeframe)
+        )
         pages = [
             await self._reader.read(Series(exchange, symbol, timeframe), wish) for symbol in symbols
         ]
@@ -227,7 +236,13 @@ def _limit_each(request: Request, parameters: params.Candles) -> int:
     return min(parameters.limit, most)
 
 
-def _selection(parameters: params.Candles) -> Selection:
+def _selection(parameters: params.Candles, timeframe: str) -> Selection:
+    """Return the selection of a request. Raises Problem."""
     closed = None if isinstance(parameters.closed, UnsetType) else parameters.closed
     statuses = None if isinstance(parameters.status, UnsetType) else set(parameters.status)
-    return Selection(closed, statuses)
+    reconciled = (
+        None if isinstance(parameters.reconciled, UnsetType) else set(parameters.reconciled)
+    )
+    if reconciled is not None and timeframe != "1m":
+        raise bad_parameter("reconciled", f"takes the timeframe 1m; got {timeframe}")
+    return Selection(closed, statuses, reconciled)

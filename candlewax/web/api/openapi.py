@@ -10,6 +10,7 @@ from candlewax.web.api import params
 from candlewax.web.api.consolidated import Consolidated
 from candlewax.web.api.formats import TYPES
 from candlewax.web.api.parameter_schemas import described
+from candlewax.web.api.reconciliations import Reconciliations
 from candlewax.web.api.schemas import SCHEMAS
 from candlewax.web.binance_api.openapi import paths as binance_paths
 
@@ -47,6 +48,10 @@ _ROWS: Final[Mapping[str, tuple[str, type[msgspec.Struct], str, str]]] = {
         "getTickers", params.Tickers, "Ticker", "Latest prices and statistics of 24 hours",
     ),
     "gaps": ("getGaps", params.Gaps, "Gap", "Gaps: sequence numbers without a received trade"),
+    "reconciliations": (
+        "getReconciliations", Reconciliations, "Reconciliation",
+        "Comparisons of candles with the exchanges' own",
+    ),
     "symbols": ("getSymbols", params.SymbolList, "Symbol", "Markets that have candles"),
     "exchanges": ("getExchanges", params.Parameters, "Exchange", "All exchanges"),
 }  # fmt: skip

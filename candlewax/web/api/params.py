@@ -81,6 +81,15 @@ Statuses = Annotated[
     tuple[Status, ...],
     Meta(min_length=1, max_length=5, description="only candles whose certificate says so"),
 ]
+Reconciled = Annotated[
+    tuple[Literal["no", "equal", "differs", "unavailable"], ...],
+    Meta(
+        min_length=1,
+        max_length=4,
+        description="only closed candles of 1m whose comparison with the exchange's own said so; "
+        "no: not compared since they changed last",
+    ),
+]
 Place = Annotated[
     str,
     Meta(
@@ -132,6 +141,7 @@ class Candles(Span, frozen=True, kw_only=True):
     symbol: Symbols
     closed: Closed | UnsetType = UNSET
     status: Statuses | UnsetType = UNSET
+    reconciled: Reconciled | UnsetType = UNSET
     order: Order | UnsetType = UNSET
     limit: Limit = 1000
 

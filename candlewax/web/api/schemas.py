@@ -6,6 +6,7 @@ from typing import Any, Final
 _AMOUNT: Final = {"type": "string", "description": "exact decimal", "examples": ["71781.93"]}
 _TIME: Final = {"type": "string", "format": "date-time"}
 _WHOLE: Final = {"type": "integer", "minimum": 0}
+_TEXTS: Final = {"type": "array", "items": {"type": "string"}}
 
 
 def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,6 +119,20 @@ SCHEMAS: Final[Mapping[str, Any]] = {
             "description": "numbering of the gap, as in `silver_trades`",
         },
     ),
+    "Reconciliation": _fields(
+        exchange={"type": "string"},
+        symbol={"type": "string"},
+        window_start=_TIME,
+        result={"type": "string", "enum": ["equal", "differs", "unavailable"]},
+        fields={**_TEXTS, "description": "names of the fields that differ"},
+        ours={**_TEXTS, "description": "our values of these fields; empty without a candle"},
+        theirs={**_TEXTS, "description": "values of the exchange"},
+        status={"type": "string", "description": "of the candle that was compared"},
+        version={**_WHOLE, "description": "of the candle; 0: there is none"},
+        revision={**_WHOLE, "description": "of the candle that was compared"},
+        reason={"type": "string", "description": "why the exchange's candle is unavailable"},
+        compared_at=_TIME,
+    ),
     "Ticker": _fields(
         exchange={"type": "string"},
         symbol={"type": "string"},
@@ -144,6 +159,11 @@ SCHEMAS: Final[Mapping[str, Any]] = {
         trades=_WHOLE,
         first_trade=_TIME,
         last_trade=_TIME,
+        contract_size=_nullable(
+            {**_AMOUNT, "description": "value of a contract; volumes are then contracts"}
+        ),
+        contract_unit=_nullable({"type": "string", "description": "asset of contract_size"}),
+        kind={"type": "string", "enum": ["spot", "perpetual", "future"]},
     ),
     "Exchange": _fields(exchange={"type": "string"}, symbols=_WHOLE, trades=_WHOLE),
     "Error": _fields(

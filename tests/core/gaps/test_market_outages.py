@@ -9,6 +9,7 @@ import pytest
 from candlewax.core.gaps.market_outages import (
     CONNECTED,
     DISCONNECTED,
+    DROPPED,
     FOREVER,
     REFUSED,
     SUBSCRIBED,
@@ -156,3 +157,11 @@ def test_outage_is_proven_by_the_first_websocket_trade_received_after_its_end(
     assert bool(outages) is not proven
     assert outages.take_proven(trades(100)) == ([] if proven else [("A/B", START + 3, START + 9)])
     assert outages.time_ranges() == []
+
+
+def test_dropped_market_is_out_from_then_on() -> None:
+    """Not from the begin of its connection: until it was dropped, trades came."""
+    outages = MarketOutages()
+    events = [(0, CONNECTED, ""), (5, DROPPED, "A/B"), (7, DISCONNECTED, ""), (8, CONNECTED, "")]
+    assert apply_events(outages, events, {"A/B": 4}) == [("A/B", 5, 4, 0)]
+    assert apply_events(outages, [(9, SUBSCRIBED, "A/B")]) == [("A/B", 5, 4, 9)]

@@ -37,6 +37,11 @@ def test_symbol_with_two_possible_quotes_is_split_at_the_known_base(
     assert instrument.symbol == symbol
 
 
+def _instrument(symbol: str) -> Instrument:
+    base, quote = symbol.split("/")
+    return Instrument(symbol, base, quote)
+
+
 @pytest.mark.parametrize("native", ["QQAEUR", "QQBIDR", "USDTUSD", "WWWTUSD"])
 def test_symbol_with_two_splits_and_no_single_known_base_is_a_dead_letter(native: str) -> None:
     """The detail names both splits and the instruments file; once listed there, it resolves."""
@@ -50,8 +55,8 @@ def test_symbol_with_two_splits_and_no_single_known_base_is_a_dead_letter(native
     assert len(splits) == 2
     assert all(split in letter["detail"] for split in splits)
     assert "instruments file" in letter["detail"]
-    listed = Instruments({"binance": {native: Instrument(splits[0], *splits[0].split("/"))}})
-    assert listed.resolve("binance", native) == Instrument(splits[0], *splits[0].split("/"))
+    listed = Instruments({"binance": {native: _instrument(splits[0])}})
+    assert listed.resolve("binance", native) == _instrument(splits[0])
 
 
 _ASSET = st.one_of(

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from candlewax.clickhouse.client import Database, open_tables
+from candlewax.exchanges import EXCHANGES
 from tests.support.api_candles import COUNT, at, candle_json, follow, plain, shown
 from tests.support.web_server import (
     BEGIN,
@@ -220,13 +221,27 @@ def test_unknown_path_timeframe_market_and_method_have_their_own_errors(client: 
     assert client.ask("/static/%2e%2e/app.py").status == 404
 
 
-def test_symbols_and_exchanges_are_read_from_the_tables(client: Client) -> None:
+def test_symbols_and_exchanges_are_read_from_the_tables(
+    client: Client, shared_tables: Database
+) -> None:
     """Exchanges without rows are listed too, with no symbols."""
     (symbol,) = client.ask("/api/v1/symbols").rows
     assert (symbol["exchange"], symbol["symbol"]) == ("binance", "BTC/USDT")
+    assert (symbol["kind"], symbol["contract_size"], symbol["contract_unit"]) == (
+        "spot",
+        None,
+        None,
+    )
+    shared_tables.client.command(
+        "INSERT INTO instruments (exchange, native_symbol, symbol, contract_size, contract_unit) "
+        "VALUES ('binance', 'BTCUSDT', 'BTC/USDT', 100, 'USD')"
+    )
+    (symbol,) = client.ask("/api/v1/symbols").rows
+    assert (symbol["contract_size"], symbol["contract_unit"]) == ("100", "USD")
+    shared_tables.client.command("TRUNCATE TABLE instruments")
     assert client.ask("/api/v1/symbols", {"exchange": "kraken"}).rows == []
     counts = {row["exchange"]: row["symbols"] for row in client.ask("/api/v1/exchanges").rows}
-    assert counts == {"binance": 1, "binance_usdm": 0, "kraken": 0, "coinbase": 0}
+    assert counts == {**dict.fromkeys(EXCHANGES, 0), "binance": 1}
 
 
 def test_gaps_are_filtered_by_overlap_with_a_span(client: Client, shared_tables: Database) -> None:

@@ -292,3 +292,22 @@ def test_picture_shows_the_chart_below_its_name(page: MarketPage) -> None:
     assert box is not None
     assert width == pytest.approx(box["width"], abs=2)
     assert height == pytest.approx(box["height"] + 34, abs=2)
+
+
+def test_candle_that_differs_from_the_exchanges_own_is_marked(
+    page: MarketPage, served: Served
+) -> None:
+    """The legend shows the exchange's values; hours are not compared."""
+    served.tables.command(
+        "INSERT INTO reconciliations (exchange, symbol, window_start, result, version, fields, "
+        "ours, theirs, compared_at) VALUES ('kraken', 'BTC/USD', "
+        f"{int(minute(COUNT - 1).timestamp())}, 'differs', 1, ['close', 'volume'], ['1', '2'], "
+        "['70123.4', '5'], now64(6))"
+    )
+    page.load("#kraken/BTC/USD/1m")
+    page.until("() => candlewax.differing().length === 1")
+    (mark,) = [one for one in page.page.evaluate("candlewax.marks()") if one["text"] == "≠"]
+    assert mark["time"] == int(minute(COUNT - 1).timestamp())
+    expect(page.at("#legend .differs")).to_have_text("≠ exchangeclose 70123.4, volume 5")
+    page.load("#kraken/BTC/USD/1h")
+    assert page.page.evaluate("candlewax.differing()") == []

@@ -58,6 +58,11 @@ export async function firstOpen(series, from) {
   return data[0]?.open ?? null;
 }
 
+// Returns the comparisons of a market's minutes that differ from the exchange's own candles.
+export async function differing(series) {
+  return (await get(market("reconciliations", series, { result: "differs", limit: PAGE }))).data;
+}
+
 // Returns candles over all markets of an asset.
 export const consolidated = (timeframe, query, signal) => get(`${BASE}/consolidated/${timeframe}?${new URLSearchParams(query)}`, signal);
 

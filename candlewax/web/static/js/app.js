@@ -133,6 +133,8 @@ window.candlewax = {
     const { bars, spread, lines } = view.consolidated;
     return bars && { bars: bars.data(), spread: spread.data(), venues: Object.fromEntries([...lines].map(([name, line]) => [name, line.data()])) };
   },
+  differing: () => [...chart.differing.keys()],
+  marks: () => chart.markers.markers(),
   compared: () => view.comparison.line?.data() ?? null,
 };
 

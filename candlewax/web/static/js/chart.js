@@ -25,6 +25,7 @@ export class Chart {
   constructor(element, { onSeen, onEarlier, onLater, onFollow }) {
     this.rows = new Map();
     this.places = 2;
+    this.differing = new Map();
     this.isFresh = true;
     // Whether the first candle is the market's first one.
     this.isWhole = false;
@@ -212,7 +213,8 @@ export class Chart {
       candles.push(this.candle(time, row));
       volume.push(this.bar(time, row));
       ribbon.push(this.seal(time, row));
-      if (row.missing) marks.push(this.mark(time, row));
+      if (row.missing) marks.push(this.mark(time, `−${count(row.missing)}`, "aboveBar"));
+      if (this.differing.has(time)) marks.push(this.mark(time, "≠", "belowBar"));
     }
     this.places = placesOf([...this.rows.values()].slice(-50));
     this.candles.applyOptions({ priceFormat: priceFormat(this.places) });
@@ -239,8 +241,8 @@ export class Chart {
     return { time, value: 1, color: this.colours[status(row)] ?? this.colours.unverified };
   }
 
-  mark(time, row) {
-    return { time, position: "aboveBar", shape: "circle", size: 0.7, color: this.colours.gaps, text: `−${count(row.missing)}` };
+  mark(time, text, position) {
+    return { time, position, shape: "circle", size: 0.7, color: this.colours.gaps, text };
   }
 
   lastTime() {

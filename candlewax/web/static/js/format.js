@@ -56,6 +56,8 @@ export const EXCHANGES = {
   kraken: "Kraken",
   coinbase: "Coinbase",
   okx: "OKX",
+  binance_coinm: "Binance COIN-M",
+  binance_us: "Binance.US",
   bybit: "Bybit",
   bybit_linear: "Bybit linear",
   bitstamp: "Bitstamp",

@@ -15,6 +15,7 @@ import { Markets } from "./markets.js";
 import { condition } from "./message.js";
 import { prefs } from "./prefs.js";
 import { Quotes } from "./quotes.js";
+import { Reconciled } from "./reconciled.js";
 import { Tape } from "./tape.js";
 
 const byId = (id) => document.getElementById(id);
@@ -39,6 +40,7 @@ export class View {
     });
     this.comparison = new Comparison(api, this.chart, () => this.showLegend());
     this.consolidated = new Consolidated(api, this.chart, () => this.showLegend());
+    this.reconciled = new Reconciled(api, this.chart, () => this.showLegend());
     this.tape = new Tape(byId("tape-rows"));
     this.feeds = new Feeds(byId("feed-rows"));
     this.gaps = new Gaps(byId("gap-rows"), byId("gaps-sum"), (time) => this.chart.look(time));
@@ -48,6 +50,7 @@ export class View {
   clear({ series }) {
     const oldSeries = this.series;
     this.series = series;
+    this.reconciled.clear();
     this.chart.clear(series.timeframe);
     this.tape.say("Loading…");
     this.gaps.clear();
@@ -101,6 +104,7 @@ export class View {
     this.feeds.show(report);
     showCheck(byId("check"), report);
     if (this.series) this.dayOpen.follow(this.series, report.now);
+    if (this.series) this.reconciled.follow(this.series, report.now);
   }
 
   seen(received) {
@@ -148,7 +152,7 @@ export class View {
     const compared = this.comparison.value(candle);
     legend(byId("legend"), candle, this.chart.places, {
       isDaily: this.series.timeframe === "1d",
-      lines: [...lines, ...(compared ? [compared] : []), ...this.consolidated.values(candle)],
+      lines: [...lines, ...(compared ? [compared] : []), ...this.consolidated.values(candle), ...this.reconciled.values(candle)],
     });
   }
 
