@@ -105,6 +105,40 @@ def test_span_is_filled_without_any_trade_received(tables: Database) -> None:
     require_exact(tables, "binance", expected)
 
 
+@pytest.mark.parametrize("exchange", ["bitstamp", "gemini"])
+def test_whole_span_is_requested_where_ids_count_nothing(tables: Database, exchange: str) -> None:
+    """Also of markets that are stored before it. What the websocket delivered is not stored twice,
+    though REST tells other times, and no gap is claimed.
+    """
+    with played() as (simulator, _):
+        hear(tables, simulator, exchange, lambda place, _: place % 3 == 0)
+        known, expected = ids(tables, exchange), since(simulator, exchange, 0)
+        fill(
+            tables,
+            simulator,
+            exchange,
+            begin_of(simulator, exchange, 0),
+            len(expected) - len(known),
+        )
+    assert known < expected
+    assert ids(tables, exchange) == expected
+    rows = tables.query("SELECT count() AS n FROM silver_trades").item()
+    assert rows == len(expected)
+    assert gaps(tables) == []
+    assert verify(tables.client).equal
+    assert not check_totals(tables.client)
+
+
+def ids(tables: Database, exchange: str) -> set[tuple[str, int]]:
+    """Native symbol and id of each stored trade."""
+    rows = tables.query(
+        "SELECT native_symbol, toUInt64(trade_id) FROM silver_trades "
+        "WHERE exchange = {name:String}",
+        {"name": exchange},
+    ).rows()
+    return set(rows)
+
+
 def test_restart_in_the_middle_goes_on_and_stores_no_trade_twice(
     tables: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

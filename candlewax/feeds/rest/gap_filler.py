@@ -21,7 +21,8 @@ from candlewax.core.gaps.fill_plan import (
 from candlewax.exchanges.protocol.rest import RestRules
 from candlewax.feeds.rest.client import Answer, Client, RefusalError, RetryPolicy
 from candlewax.feeds.rest.fill_schedule import FillTiming, GapSelection, IdleWork, Schedule
-from candlewax.feeds.rest.start_fill import StartFill, StartSpan, markets_to_fill
+from candlewax.feeds.rest.span_fills import SpanFills
+from candlewax.feeds.rest.start_fill import StartSpan
 from candlewax.feeds.rest.worker import WorkerThread
 from candlewax.runtime.counters import Counters
 
@@ -99,11 +100,11 @@ class GapFiller:
             retry_policy=self._retry_policy,
         )
         try:
-            start_fill = self._start_fill(worker)
-            start_fill.run()
+            span_fills = self._span_fills(worker)
+            span_fills.run()
             while self._run_round() or not self._is_finite:
                 self._pass_time(worker)
-                start_fill.run()
+                span_fills.run()
         finally:
             self._client.close()
 
@@ -114,10 +115,10 @@ class GapFiller:
             self._idle_work.run(self._client, end)
         worker.pause(max(0.0, end - time.monotonic()))
 
-    def _start_fill(self, worker: WorkerThread) -> StartFill:
+    def _span_fills(self, worker: WorkerThread) -> SpanFills:
         span, rest = self._start_span or StartSpan(0), self._endpoint.rest
-        names = markets_to_fill(self._database, self._exchange, rest, span, worker.pause)
-        return StartFill(self._client, rest, names, span.begin_us, self._put)
+        parts = self._database, self._exchange, self._client, rest, span, self._put, worker.pause
+        return SpanFills(*parts, self._reads_market)
 
     def _run_round(self) -> bool:
         """Request the trades of gaps that are due. Return True if any gap was due."""

@@ -2,7 +2,7 @@
 
 Responses are stored verbatim. If a response also holds trades outside the span, it is not stored;
 its trades inside the span are requested again, exactly. Where numbers do not show gaps, trades
-outside the span do no harm, and such a response is stored.
+outside the span do no harm, and such a response is stored: its times may be cut to seconds, too.
 """
 
 import time
@@ -113,8 +113,7 @@ class _Search:
         page = answer.page
         inside = list(map(self.holds, page.times_us))
         if all(inside) or not self.rest.shows_gaps:
-            if any(inside):
-                yield answer
+            yield answer
             return
         if self.rest.pages_by_time:
             missing = [n for n, is_inside in zip(page.numbers, inside, strict=True) if is_inside]

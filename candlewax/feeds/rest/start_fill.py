@@ -91,6 +91,11 @@ class StartFill:
         self._now = now
         self._due_at = dict.fromkeys(native_symbols, now())
 
+    @property
+    def is_done(self) -> bool:
+        """Return True if no market is to be requested any more."""
+        return not self._due_at
+
     def run(self) -> None:
         """Request the first pages of all markets that are due, each until they have come.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,16 @@ from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.venue_candles import CandleRules, VenueCandle
 
 OURS = OurCandle(
-    60, *map(Decimal, ("2.5", "3", "2.25", "2.75", "10", "27.1", "4", "10.5")), trade_count=7
+    60,
+    open=Decimal("2.5"),
+    high=Decimal(3),
+    low=Decimal("2.25"),
+    close=Decimal("2.75"),
+    volume=Decimal(10),
+    quote_volume=Decimal("27.1"),
+    buy_volume=Decimal(4),
+    buy_quote_volume=Decimal("10.5"),
+    trade_count=7,
 )
 THEIRS = VenueCandle(60, "2.50", "3.00", "2.25", "2.750", "10.0", "27.10", "4", "10.5", None, 7)
 
@@ -27,6 +37,11 @@ def rules(exchange: str = "binance") -> CandleRules:
     candles = EXCHANGES[exchange].candles
     assert candles is not None
     return candles
+
+
+def _with(candle: VenueCandle, field: str, text: str) -> VenueCandle:
+    values: dict[str, Any] = {field: text}
+    return candle._replace(**values)
 
 
 def test_equal_amounts_are_equal_however_written() -> None:
@@ -49,7 +64,7 @@ def test_equal_amounts_are_equal_however_written() -> None:
 )
 def test_each_amount_is_compared_exactly(field: str, text: str, ours: str) -> None:
     """The difference has both values, without exponent and trailing zeros."""
-    comparison = compare(OURS, THEIRS._replace(**{field: text}), rules())
+    comparison = compare(OURS, _with(THEIRS, field, text), rules())
     theirs = {"1e1": "10"}.get(text, text)
     assert comparison.result is Result.DIFFERS
     assert comparison.differences == (Difference(field, ours, theirs),)

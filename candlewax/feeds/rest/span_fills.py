@@ -1,0 +1,82 @@
+"""Requests for spans of time: of the one before the start, and of outages that no gap shows.
+
+Where ids do not count trades, nothing tells which trades an outage cost. So all trades of its time
+are requested once it is over; those that are stored are known by their ids.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from candlewax.clickhouse.client import Database
+from candlewax.exchanges.protocol.rest import RestRules
+from candlewax.feeds.rest.client import Answer, Client
+from candlewax.feeds.rest.start_fill import StartFill, StartSpan, markets_to_fill
+
+_MARGIN_US: Final = 2_000_000
+"""Time before an outage that is requested, too: trades of it may still have been on their way."""
+
+_NOW: Final = "SELECT toUnixTimestamp64Micro(now64(6)) AS now"
+
+_OUTAGES: Final = """
+SELECT toUnixTimestamp64Micro(min(began)) AS began,
+    toUnixTimestamp64Micro(max(inserted_at)) AS inserted, count() AS outages
+FROM outages
+WHERE exchange = {exchange:String}
+    AND inserted_at > fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+"""
+
+_MARKETS: Final = """
+SELECT DISTINCT symbol, native_symbol FROM silver_trades
+WHERE exchange = {exchange:String} AND via = 'websocket'
+    AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC') - INTERVAL 1 DAY
+"""
+
+
+class SpanFills:
+    """Requests of the spans of one exchange, for use by one thread.
+
+    `put` is called with a native symbol and each response about it. `reads_market` says whether
+    this process reads a unified symbol.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        exchange: str,
+        client: Client,
+        rest: RestRules,
+        span: StartSpan,
+        put: Callable[[str, Answer], None],
+        wait: Callable[[float], object],
+        reads_market: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self._database = database
+        self._exchange = exchange
+        self._client = client
+        self._rest = rest
+        self._put = put
+        self._wait = wait
+        self._reads_market = reads_market
+        names = markets_to_fill(database, exchange, rest, span, wait)
+        self._fills = [StartFill(client, rest, names, span.begin_us, put)]
+        self._since_us = 0 if rest.shows_gaps else int(database.query(_NOW, {}, wait).item())
+
+    def run(self) -> None:
+        """Request what is due: of the span before the start, and of outages that are over."""
+        if not self._rest.shows_gaps:
+            self._find_outages()
+        for fill in self._fills:
+            fill.run()
+        self._fills = [fill for fill in self._fills if not fill.is_done]
+
+    def _find_outages(self) -> None:
+        parameters = {"exchange": self._exchange, "since": self._since_us}
+        began, inserted, count = self._database.query(_OUTAGES, parameters, self._wait).row(0)
+        if not count:
+            return
+        self._since_us = inserted
+        begin = {"exchange": self._exchange, "begin": began}
+        rows = self._database.query(_MARKETS, begin, self._wait).rows()
+        names = [native for symbol, native in rows if self._reads_market(symbol)]
+        begin_us = max(0, began - _MARGIN_US)
+        self._fills.append(StartFill(self._client, self._rest, names, begin_us, self._put))
