@@ -127,4 +127,5 @@ BINANCE_COINM = replace(
     quotes=QUOTES,
     candles=CANDLES,
     markets=MARKETS,
+    contract_kinds=frozenset({"perpetual"}),
 )

@@ -10,7 +10,7 @@
 
 -- Kinds of markets of an exchange whose quantities are numbers of contracts: its `contract_kinds`.
 CREATE OR REPLACE VIEW consolidated_excluded AS
-SELECT exchange, kind FROM VALUES('exchange String, kind String', ('okx', 'perpetual'));
+SELECT exchange, kind FROM VALUES('exchange String, kind String', ('okx', 'perpetual'), ('binance_coinm', 'perpetual'));
 
 -- One candle for each window in which a market has one.
 --
