@@ -141,7 +141,9 @@ ALL_EQUAL = {0: "equal", 1: "equal", 3: "equal", 4: "equal"}
 
 
 @pytest.mark.parametrize(
-    "world", ["binance", "binance_usdm", "kraken", "coinbase", "okx", "bybit"], indirect=True
+    "world",
+    ["binance", "binance_usdm", "kraken", "coinbase", "okx", "bybit", "bitstamp", "gemini"],
+    indirect=True,
 )
 def test_closed_candles_equal_those_of_the_exchange(world: World) -> None:
     """One request compares all minutes of a market; a process that starts again asks for none."""
