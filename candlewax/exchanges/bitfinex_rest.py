@@ -180,6 +180,7 @@ REST = RestRules(
     parse_page=parse_page,
     parse_error=parse_error,
     pages_by_time=True,
+    shows_gaps=False,
 )
 
 

@@ -85,11 +85,11 @@ WITH
     ),
     markets AS
     (
-        SELECT exchange, symbol, max(timestamp) AS latest, maxIf(received_at, via = 'websocket') AS heard
+        SELECT exchange, symbol, max(timestamp) AS latest, maxIf(received_at, via = 'websocket' AND sequence > 0) AS heard
         FROM silver_trades
         GROUP BY exchange, symbol
     ),
-    -- Market outages without a trade received by websocket since.
+    -- Market outages without a trade with a number received by websocket since.
     unsubscribed AS
     (
         SELECT exchange, symbol, groupArray((since, if(ended = 0, toDateTime64('2100-01-01 00:00:00', 6, 'UTC'), ended))) AS spans

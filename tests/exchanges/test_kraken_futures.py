@@ -1,10 +1,12 @@
 """Kraken Futures, by frames written after its documentation."""
 
 from decimal import Decimal
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
+from candlewax.core.rows.deduplicate import mark_new
 from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.fields import FrameError, Number
@@ -183,6 +185,31 @@ def test_numbers_that_start_again_open_a_numbering() -> None:
     ]
     assert not any(ranges.missing_ranges() for ranges in deduplicator.ranges_by_series.values())
     assert not deduplicator.mark_new(before).is_new.any()
+
+
+@pytest.mark.parametrize("by_rows", [False, True])
+def test_snapshot_may_span_the_point_where_numbers_start_again(*, by_rows: bool) -> None:
+    """It is newest first, so the newest trade opens the numbering."""
+    deduplicator = Deduplicator()
+    deduplicator.mark_new(_numbered(655_500, 5, 1790359000000))
+    both = pl.concat(
+        [_numbered(1, 3, 1790359900000)[::-1], _numbered(655_505, 2, 1790359000005)[::-1]]
+    )
+    if by_rows:
+        keys = both.with_columns(pl.col("timestamp").cast(pl.Int64), pl.col("symbol").cast(str))
+        made = [
+            SimpleNamespace(**row)
+            for row in keys.select("symbol", "sequence", "trade_id", "timestamp").rows(named=True)
+        ]
+        marked = mark_new(deduplicator, made)  # type: ignore[arg-type]  # what it reads of a trade
+        is_new, numbering = marked.is_new, marked.numbering
+    else:
+        admission = deduplicator.mark_new(both)
+        assert admission.numbering is not None
+        is_new, numbering = admission.is_new.to_list(), admission.numbering.to_list()
+    assert is_new == [True] * 5
+    assert numbering == [1, 1, 1, 0, 0]
+    assert not any(ranges.missing_ranges() for ranges in deduplicator.ranges_by_series.values())
 
 
 def test_hole_in_the_numbers_is_missing() -> None:

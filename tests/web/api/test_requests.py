@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from candlewax.clickhouse.client import Database
+from candlewax.exchanges import EXCHANGES
 from tests.support.api_candles import at, follow
 from tests.support.states import SECONDS, store_states
 from tests.support.traded_market import COUNT, FIRST, candles, traded_tables, trades
@@ -226,13 +227,17 @@ def test_date_is_its_midnight_in_utc(client: Client) -> None:
 @pytest.mark.parametrize(
     ("path", "changed", "parts"),
     [
-        (CANDLES, {"exchange": "nasdaq"}, ("binance, binance_usdm, kraken, coinbase", "nasdaq")),
+        (CANDLES, {"exchange": "nasdaq"}, (", ".join(EXCHANGES), "nasdaq")),
         (CANDLES, {"limit": "ten"}, ("from 1 to 10000", "ten")),
         (CANDLES, {"format": "xml"}, ("arrow, csv, json, parquet", "xml")),
         (CANDLES, {"closed": "maybe"}, ("true or false", "maybe")),
         (CANDLES, {"status": "good"}, ("complete, forming, gaps, partial, unverified", "good")),
         (CANDLES, {"order": "up"}, ("asc, desc", "up")),
-        (CANDLES, {"colour": "red"}, ("exchange, symbol, closed, status, order, limit",)),
+        (
+            CANDLES,
+            {"colour": "red"},
+            ("exchange, symbol, closed, status, reconciled, order, limit",),
+        ),
         (CANDLES, {"from": "20260914"}, ("without its hyphens",)),
         (CANDLES, {"from": "2026-09-14T12:00:00"}, ("has no zone",)),
         (CANDLES, {"symbol": ",".join(["A/B"] * 21)}, ("1 to 20 names",)),
