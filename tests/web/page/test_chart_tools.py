@@ -146,6 +146,7 @@ def test_all_venues_are_drawn_with_their_spread(page: MarketPage) -> None:
     bars = [{**point, "value": point["high"]} for point in drawn["bars"]]
     assert values(bars) == kraken
     # 100 of 70,040, and half of the volume each.
+    expect(page.at("#legend")).to_contain_text("All venues70,140.00 · 2 venues · forming")
     expect(page.at("#legend")).to_contain_text("Spread100.00 (14.28 bp)")
     expect(page.at("#legend")).to_contain_text("Kraken BTC/USD70,140.00 50.0%")
     page.at("#venues").select_option("own")

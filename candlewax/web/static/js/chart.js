@@ -73,7 +73,10 @@ export class Chart {
     );
     const line = { color: colour("grid") };
     this.chart.applyOptions({
-      layout: { background: { type: ColorType.Solid, color: colour("ground") }, textColor: colour("soft") },
+      layout: {
+        background: { type: ColorType.Solid, color: colour("ground") }, textColor: colour("soft"),
+        panes: { separatorColor: colour("line"), separatorHoverColor: colour("raised") },
+      },
       grid: { vertLines: line, horzLines: line },
       rightPriceScale: { borderColor: colour("line") },
       timeScale: { borderColor: colour("line") },

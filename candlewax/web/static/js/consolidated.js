@@ -6,7 +6,7 @@ import { BarSeries, LineSeries } from "../vendor/lightweight-charts/lightweight-
 import { EXCHANGES, digits, price } from "./format.js";
 import { SECONDS } from "./timeframes.js";
 
-const RELOAD_MS = 2_000;
+const RELOAD_MS = 5_000;
 const LIMIT = 10_000;
 const COLOURS = ["venue-1", "venue-2", "venue-3", "venue-4", "venue-5"];
 const DOLLARS = ["USD", "USDT", "USDC"];
@@ -163,10 +163,10 @@ export class Consolidated {
     if (!row) return [{ title: "All venues", colour: "consolidated", text: "–" }];
     const places = Math.max(2, digits(row.close));
     const absent = row.absent ? ` · ${row.absent} absent` : "";
-    const trust = row.trusted ? "trusted" : row.status === "complete" ? "" : row.status;
+    const trust = row.trusted ? "trusted" : row.status;
     const names = [...this.lines.keys()];
     return [
-      { title: "All venues", colour: "consolidated", text: `${price(row.close, places)} · ${row.venues} · ${trust}${absent}` },
+      { title: "All venues", colour: "consolidated", text: `${price(row.close, places)} · ${row.venues} ${row.venues > 1 ? "venues" : "venue"} · ${trust}${absent}` },
       { title: "Spread", colour: "spread", text: row.spread === null ? "–" : `${price(row.spread, places)} (${Number(row.spread_bps).toFixed(2)} bp)` },
       ...row.parts.map((part) => ({
         title: venueName(part),
