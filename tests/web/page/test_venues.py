@@ -137,5 +137,28 @@ def test_spread_leaves_most_of_the_height_to_the_candles(page: MarketPage, heigh
     expect(page.at("#legend")).to_contain_text("Spread")
     expect(page.at("#legend .venue-1")).to_be_hidden()
     panes = page.at("#chart table tr:has(canvas)")
-    heights = panes.evaluate_all("(all) => all.map((one) => one.clientHeight)")
-    assert heights[0] > 2 * heights[2 if len(heights) > 3 else 1]
+    candles, spread, *_ = panes.evaluate_all("(all) => all.map((one) => one.clientHeight)")
+    assert candles > 2 * spread > 0
+
+
+def test_differing_candles_are_asked_for_again_after_a_failure(page: MarketPage) -> None:
+    """After a pause, though the feed's time stands still; an answer is asked for once a minute."""
+    page.load()
+    asked = page.page.evaluate(
+        """async () => {
+        const { Reconciled } = await import('/static/js/reconciled.js');
+        let asked = 0;
+        const differing = async () => { if (++asked === 1) throw new Error('away'); return []; };
+        const marks = new Reconciled({ differing }, { rows: new Map() }, () => {});
+        const now = performance.now();
+        const counts = [];
+        for (const seconds of [0, 1, 20, 40]) {
+            performance.now = () => now + seconds * 1000;
+            marks.follow({ exchange: 'kraken', symbol: 'BTC/USD', timeframe: '1m' }, 0);
+            await new Promise((resolve) => queueMicrotask(() => queueMicrotask(resolve)));
+            counts.push(asked);
+        }
+        return counts;
+    }"""
+    )
+    assert asked == [1, 1, 2, 2]
