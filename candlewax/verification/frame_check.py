@@ -1,6 +1,6 @@
 """Check of stored frames: each of their trades is stored or a dead letter.
 
-SQL that shares no code with the decoder reads the trades from the frames; see
+SQL that shares no code with the decoder reads the trades from the frames of some exchanges; see
 `clickhouse/ddl/75_frame_check.sql`.
 """
 
@@ -21,7 +21,7 @@ stores frames before their trades."""
 _HOURS: Final = """
 SELECT toUnixTimestamp(toStartOfHour(received_at)) AS hour, sum(trades)
 FROM bronze_frames FINAL
-WHERE kind = 'trade'
+WHERE kind = 'trade' AND exchange IN (SELECT exchange FROM frame_check_exchanges)
     AND inserted_at > (SELECT since FROM retention WHERE table = 'silver_trades')
 GROUP BY hour
 ORDER BY hour

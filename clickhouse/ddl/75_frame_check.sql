@@ -1,3 +1,7 @@
+-- Exchanges whose frames are read here. Those of others are not checked by SQL.
+CREATE OR REPLACE VIEW frame_check_exchanges AS
+SELECT arrayJoin(['binance', 'binance_usdm', 'kraken', 'coinbase']) AS exchange;
+
 -- Trades in the stored frames, read by SQL alone in unified terms. Each must be in silver_trades,
 -- itself or as an equal duplicate, or be a dead letter. Values that cannot be read are null, 0 or
 -- empty, as such a trade is a dead letter.
@@ -108,7 +112,7 @@ FROM
         ) AS found
     FROM bronze_frames FINAL
     WHERE kind = 'trade' AND (startsWith(connection, 'rest/') OR startsWith(connection, 'dump/'))
-        AND exchange IN ('binance', 'binance_usdm', 'kraken', 'coinbase')
+        AND exchange IN (SELECT exchange FROM frame_check_exchanges)
 )
 ARRAY JOIN found AS trade, arrayEnumerate(found) AS place
 -- Without empty lines of a dump file, and without its header.
