@@ -107,8 +107,8 @@ def test_live_process_takes_up_a_file_on_sighup_without_losing_a_trade(tmp_path:
             tmp_path, CANDLEWAX_FEED="live", CANDLEWAX_INSTRUMENTS=str(path),
             CANDLEWAX_BINANCE_URL=simulator.url("binance"),
         )  # fmt: skip
-        with (tmp_path / "out.log").open("ab") as out:
-            process = subprocess.Popen(FLOW, cwd=ROOT, env=env, stdout=out, stderr=out)
+        with (tmp_path / "out.log").open("ab") as log_file:
+            process = subprocess.Popen(FLOW, cwd=ROOT, env=env, stdout=log_file, stderr=log_file)
         log = tmp_path / "out.log"
 
         def count(symbol: str) -> int:
