@@ -32,6 +32,7 @@ class LayoutError(ValueError):
 def with_markets(text: str, exchange: str, markets: Tables) -> str:
     """Return the text with markets of an exchange set to these values; no other value changes.
 
+    A market that the text has in both tables gets its value in both, as they must agree.
     A line that changes keeps its comment. New markets are added at the end of their table, and
     absent tables behind the exchange's others. Raises LayoutError.
     """
@@ -39,8 +40,10 @@ def with_markets(text: str, exchange: str, markets: Tables) -> str:
     section = expected.setdefault(exchange, {})
     newline = "\r\n" if "\r\n" in text else "\n"
     lines = text.replace("\r\n", "\n").split("\n")
+    every = {**markets.get("also", {}), **markets.get("subscribe", {})}
     for table in TABLES:
-        if values := markets.get(table):
+        written = {name: every[name] for name in section.get(table, {}) if name in every}
+        if values := {**markets.get(table, {}), **written}:
             section[table] = {**section.get(table, {}), **values}
             lines = _with_table(lines, exchange, table, values)
     changed = newline.join(lines)

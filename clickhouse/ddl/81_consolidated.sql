@@ -24,7 +24,11 @@ SELECT exchange, kind FROM VALUES('exchange String, kind String', ('okx', 'perpe
 -- closes that differ need not be of the same moment.
 CREATE OR REPLACE VIEW consolidated AS
 WITH
-    transform({timeframe:String}, ['1m', '5m', '15m', '30m', '1h', '1d'], [60, 300, 900, 1800, 3600, 86400], 0) AS step,
+    -- The index of the candles is used only with functions that are evaluated before: transform is not.
+    multiIf(
+        {timeframe:String} = '1m', 60, {timeframe:String} = '5m', 300, {timeframe:String} = '15m', 900,
+        {timeframe:String} = '30m', 1800, {timeframe:String} = '1h', 3600, 86400
+    ) AS step,
     greatest(86400, 60 * step) AS reach,
     toInt64(toUnixTimestamp({begin:DateTime('UTC')})) AS first_start,
     toInt64(toUnixTimestamp({end:DateTime('UTC')})) AS last_end,

@@ -226,3 +226,21 @@ def test_exchanges_that_count_contracts_are_excluded(tables: Database) -> None:
 def test_unknown_timeframe_is_an_error(tables: Database) -> None:
     with pytest.raises(Exception, match="2m"):
         read(tables, "2m")
+
+
+def test_query_of_an_hour_reads_the_days_beside_it_only(tables: Database) -> None:
+    """At most a quarter of the granules of four months."""
+    tables.client.command(
+        "INSERT INTO ohlcv (timeframe, exchange, symbol, window_start, volume, version) "
+        f"SELECT '1m', 'x', 'BTC/USD', {DAY // SECOND} + number * 60, 1, 5 FROM numbers(180000)"
+    )
+    plan = tables.query(
+        "EXPLAIN indexes = 1 SELECT * FROM consolidated(timeframe = '1m', base = 'BTC', "
+        "quotes = ['USD'], kind = 'spot', begin = {b:DateTime('UTC')}, end = {e:DateTime('UTC')})",
+        {"b": moment(NOON + 60 * 86_400 * SECOND), "e": moment(NOON + 60 * 86_460 * SECOND)},
+    ).to_series()
+    granules = [
+        line.split(": ")[1].split("/") for line in plan if "Granules: " in line and "/" in line
+    ]
+    read, total = int(granules[-1][0]), max(int(parts[1]) for parts in granules)
+    assert 0 < read <= total // 4

@@ -45,3 +45,10 @@ def test_text_in_another_layout_is_refused(text: str) -> None:
     """None of these values stands on a line of its own."""
     with pytest.raises(LayoutError, match=r"one a line below \[kraken.subscribe\]"):
         with_markets(text, "kraken", {"also": {"AB": NEW}})
+
+
+def test_market_in_both_tables_gets_its_value_in_both() -> None:
+    """A file in which they differ cannot be read."""
+    text = "[kraken.subscribe]\nAB = 'A/B'\n[kraken.also]\nAB = 'A/B' # known\nCD = 'C/D'\n"
+    changed = with_markets(text, "kraken", {"subscribe": {"AB": NEW}})
+    assert changed == text.replace("'A/B'", LINE)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from candlewax.core.instruments import Instruments
+from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.exchanges.bybit import BYBIT, BYBIT_LINEAR
 from candlewax.exchanges.bybit_rest import parse_candles
 from candlewax.exchanges.protocol.fields import FrameError
@@ -284,6 +285,19 @@ def test_lines_of_a_dump_have_the_ids_of_the_websocket() -> None:
     assert (second["timestamp"], second["quantity"]) == (at("2022-12-29T09:01:27"), Decimal(2))
     assert kinds("bybit", SPOT) == ["trade"]
     assert BYBIT.dump is None
+
+
+def test_received_trade_is_a_duplicate_in_the_file_of_its_day() -> None:
+    """Whose time is finer, or cut to the second; the others of the file are new."""
+    deduplicator = Deduplicator()
+    assert deduplicator.mark_new(read("bybit_linear", LINEAR).trades).is_new.to_list() == [True]
+    line = "{},BTCUSDT,Buy,0.001,16578.50,PlusTick,{},1657850.0,0.001,16.5785"
+    sent, missed = "20f43950-d8dd-5b31-9112-a178eb6023af", "5c0bd0ad-2f6a-5e0e-bd69-2c3a4d4a2f3e"
+    for time in ("1672304486.8651", "1672304486"):
+        text = "\n".join((line.format(time, sent), line.format("1672304487", missed)))
+        found = read("bybit_linear", text, connection="dump/BTCUSDT").trades
+        is_first = time.endswith("1")
+        assert deduplicator.mark_new(found).is_new.to_list() == [False, is_first]
 
 
 def candles(now_ms: Any) -> dict[str, Any]:

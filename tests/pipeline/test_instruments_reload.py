@@ -107,8 +107,8 @@ def test_live_process_takes_up_a_file_on_sighup_without_losing_a_trade(tmp_path:
             tmp_path, CANDLEWAX_FEED="live", CANDLEWAX_INSTRUMENTS=str(path),
             CANDLEWAX_BINANCE_URL=simulator.url("binance"),
         )  # fmt: skip
-        with (tmp_path / "out.log").open("ab") as out:
-            process = subprocess.Popen(FLOW, cwd=ROOT, env=env, stdout=out, stderr=out)
+        with (tmp_path / "out.log").open("ab") as log_file:
+            process = subprocess.Popen(FLOW, cwd=ROOT, env=env, stdout=log_file, stderr=log_file)
         log = tmp_path / "out.log"
 
         def count(symbol: str) -> int:
@@ -131,7 +131,7 @@ def test_live_process_takes_up_a_file_on_sighup_without_losing_a_trade(tmp_path:
             process.kill()
             process.wait()
     trades = "SELECT symbol, uniqExact(sequence), max(sequence) - min(sequence) + 1, count() > 1"
-    stored, listed, asked, out, verified = outputs(
+    stored, listed, asked, outages, verified = outputs(
         tmp_path,
         *(("sql", sql, "--format", "TabSeparated") for sql in (
             f"{trades} FROM silver_trades FINAL GROUP BY symbol ORDER BY symbol",
@@ -149,6 +149,6 @@ def test_live_process_takes_up_a_file_on_sighup_without_losing_a_trade(tmp_path:
     assert listed.splitlines() == ["BTC/USDT\t\\N", "ETH/USDT\t\\N", "SOL/USDT\t0.01"]
     assert asked.splitlines() == ["BTC/USDT\ttrue", "ETH/USDT\tfalse", "SOL/USDT\ttrue"]
     # The last candle of the dropped market is not complete, as the tables prove by themselves.
-    assert out.splitlines() == ["ETH/USDT\t0"]
+    assert outages.splitlines() == ["ETH/USDT\t0"]
     assert "certificates of candles agree" in verified
     assert all(line.startswith("All ") for line in verified.splitlines()), verified

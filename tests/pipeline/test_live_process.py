@@ -63,6 +63,8 @@ def published(simulator: Simulator) -> set[tuple[str, str, str]]:
     }
 
 
+SUBSCRIBED = "SELECT count() FROM subscription_spans WHERE ended > now()"
+
 CONTROL = """
 SELECT exchange, JSONExtractString(frame, 'candlewax') AS event, count()
 FROM bronze_frames FINAL WHERE kind = 'control' AND event != '' GROUP BY ALL ORDER BY ALL
@@ -79,7 +81,7 @@ def test_every_published_trade_is_stored(tmp_path: Path) -> None:
             assert process.wait(timeout=60) == 0, (tmp_path / "out.log").read_text()
         expected = published(simulator)
     trades = "SELECT exchange, native_symbol, trade_id FROM silver_trades FINAL"
-    queries = (trades, CONTROL, "SELECT count() FROM dead_letters")
+    queries = (trades, CONTROL, "SELECT count() FROM dead_letters", SUBSCRIBED)
     commands = [("sql", sql, "--format", "TabSeparated") for sql in queries]
     outputs_ = outputs(tmp_path, *commands, ("verify",))
     stored, events, letters = (
@@ -93,3 +95,4 @@ def test_every_published_trade_is_stored(tmp_path: Path) -> None:
         for event in ("connected", "disconnected", "subscribed")
     ]
     assert letters == [["0"]]
+    assert outputs_[3] == f"{MARKETS}\n"

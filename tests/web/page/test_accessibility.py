@@ -42,7 +42,7 @@ def served(databases: Databases, engine_path: Path) -> Iterator[Served]:
 
 
 def use_everything(page: MarketPage) -> None:
-    """Show favourites, overlays, a comparison, a recording's label, a notice and past candles."""
+    """Show favourites, overlays, other markets, a recording's label, a notice and past candles."""
     page.load("#binance/LONG/USDT/1m@2026-09-14T12:30:00Z")
     for overlay in ("vwap", "ma20", "ma50", "buyers"):
         page.at(f"[data-overlay={overlay}]").click()
@@ -50,6 +50,11 @@ def use_everything(page: MarketPage) -> None:
     page.load()
     page.at("#compare").select_option("kraken BTC/USD")
     page.until("() => candlewax.compared()?.some((point) => 'value' in point)")
+    page.at("#venues").select_option("dollars")
+    page.until("() => candlewax.consolidated()?.bars.some((point) => 'close' in point)")
+    page.at("#chart").focus()
+    while page.at("#now").is_hidden():
+        page.page.keyboard.press("ArrowLeft")
     page.page.evaluate("location.hash = '#hello'")
     expect(page.at("#notice")).to_be_visible()
 

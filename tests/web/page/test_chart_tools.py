@@ -1,4 +1,4 @@
-"""Tools of the chart: overlays, comparison, past candles, fit, scale, picture and table."""
+"""Tools of the chart: overlays, past candles, fit, scale, picture and table."""
 
 import csv
 import struct
@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, expect
 
 from candlewax.core.batch import Batch
 from tests.support.databases import Databases
@@ -112,73 +112,6 @@ def _symbol(name: str, rows: pl.DataFrame) -> pl.Expr:
     return pl.lit(name).cast(rows.schema["symbol"])
 
 
-def test_second_venue_is_drawn_over_the_same_candles(page: MarketPage) -> None:
-    """Only markets of the asset are offered; another market ends the comparison."""
-    page.load()
-    expect(page.at("#compare option")).to_have_text(["Compare with…", "BTC/USD Kraken"])
-    page.at("#compare").select_option("kraken BTC/USD")
-    page.until("() => candlewax.compared()?.some((point) => 'value' in point)")
-    line = values(page.page.evaluate("candlewax.compared()"))
-    assert line == {number: float(candle_of("BTC/USD", number)["close"]) for number in range(COUNT)}
-    # 59 % 11 is 4: 70,140 against 70,040.
-    expect(page.at("#legend")).to_contain_text("Kraken BTC/USD70,140.00 +0.14%")
-    page.page.keyboard.press("5")
-    page.until("() => candlewax.compared()?.filter((point) => 'value' in point).length === 1")
-    page.page.keyboard.press("j")
-    page.until("() => candlewax.compared() === null")
-    expect(page.at("#compare")).to_have_value("")
-
-
-def test_all_venues_are_drawn_with_their_spread(page: MarketPage) -> None:
-    """In its own quote asset the market is alone; in all dollars the other venue is 100 more."""
-    page.load()
-    expect(page.at("#venues option")).to_have_text(
-        ["Venues…", "Venues in USDT", "Venues in USD, USDT, USDC"]
-    )
-    page.at("#venues").select_option("dollars")
-    page.until("() => candlewax.consolidated()?.bars.some((point) => 'close' in point)")
-    drawn = page.page.evaluate("candlewax.consolidated()")
-    kraken = {number: float(candle_of("BTC/USD", number)["close"]) for number in range(COUNT)}
-    binance = {number: float(candle_of("BTC/USDT", number)["close"]) for number in range(COUNT)}
-    assert values(drawn["venues"]["Kraken BTC/USD"]) == kraken
-    assert values(drawn["venues"]["Binance BTC/USDT"]) == binance
-    assert values(drawn["spread"]) == dict.fromkeys(range(COUNT), 100)
-    bars = [{**point, "value": point["high"]} for point in drawn["bars"]]
-    assert values(bars) == kraken
-    # 100 of 70,040, and half of the volume each.
-    expect(page.at("#legend")).to_contain_text("Spread100.00 (14.28 bp)")
-    expect(page.at("#legend")).to_contain_text("Kraken BTC/USD70,140.00 50.0%")
-    page.at("#venues").select_option("own")
-    page.until("() => Object.keys(candlewax.consolidated().venues).length === 1")
-    assert values(page.page.evaluate("candlewax.consolidated().spread")) == {}
-    page.load()
-    expect(page.at("#venues")).to_have_value("own")
-    page.at("#venues").select_option("")
-    assert page.page.evaluate("candlewax.consolidated()") is None
-
-
-def test_late_answer_of_a_comparison_that_ended_is_not_drawn(page: MarketPage) -> None:
-    """Nor do its failures reach the page."""
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    page.load()
-    page.page.route("**/api/v1/ohlcv/**exchange=kraken**", hold)
-    page.at("#compare").select_option("kraken BTC/USD")
-    expect(page.at("#legend")).to_contain_text("Kraken BTC/USD\N{EN DASH}")
-    while not held:
-        page.page.wait_for_timeout(1)
-    page.at("#compare").select_option("")
-    for route in held:
-        route.abort()
-    page.page.unroute_all()
-    expect(page.at("#legend")).not_to_contain_text("Kraken")
-    assert page.page.evaluate("candlewax.compared()") is None
-    page.errors.clear()
-
-
 def go_to(page: MarketPage, text: str) -> None:
     page.page.keyboard.press("g")
     page.at("#date").fill(text)
@@ -227,6 +160,38 @@ def test_key_returns_from_the_past_to_the_latest_candle(page: MarketPage) -> Non
     last = minute(LONG_COUNT - 1).timestamp()
     page.until("(last) => candlewax.drawn().at(-1)?.time >= last", last)
     expect(page.at("#now")).to_be_hidden()
+
+
+def test_date_field_shows_the_time_of_the_address(page: MarketPage) -> None:
+    """In the chosen zone, through the browser's history; the same date again returns to it."""
+    page.load(f"{LONG}@2026-09-14T12:30:00Z")
+    expect(page.at("#date")).to_have_value("2026-09-14T12:30")
+    go_to(page, "2026-09-14T14:00")
+    expect(page.at("#state")).to_have_attribute("data-state", "past")
+    page.until("() => candlewax.range().from <= 120 && 120 <= candlewax.range().to")
+    for _ in range(30):
+        page.page.keyboard.press("ArrowLeft")
+    page.until("() => candlewax.range().to < 120")
+    go_to(page, "2026-09-14T14:00")
+    page.until("() => candlewax.range().from <= 120 && 120 <= candlewax.range().to")
+    page.page.go_back()
+    expect(page.at("#date")).to_have_value("2026-09-14T12:30")
+    page.page.keyboard.press("f")
+    expect(page.at("#date")).to_have_value("")
+
+
+def test_gap_outside_the_loaded_candles_is_gone_to(page: MarketPage) -> None:
+    """The row of a gap leads to its candles, read or not."""
+    gap = {
+        "first_sequence": 1, "last_sequence": 2, "missing": 2, "state": "open",
+        "before": "2026-09-14T12:30:10Z", "after": "2026-09-14T12:30:20Z",
+    }  # fmt: skip
+    page.page.route("**/api/v1/gaps?**", lambda route: route.fulfill(json={"data": [gap]}))
+    page.load(LONG)
+    page.at("#gap-rows .row").click()
+    expect(page.at("#state")).to_have_attribute("data-state", "past")
+    assert page.page.url.endswith("@2026-09-14T12:30:10Z")
+    page.until("() => candlewax.range().from <= 30 && 30 <= candlewax.range().to")
 
 
 def test_date_after_the_last_candle_shows_the_latest_ones(page: MarketPage) -> None:

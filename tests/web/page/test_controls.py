@@ -199,6 +199,7 @@ def test_change_is_that_of_24_hours_of_the_feed(
     """From the first candle within them; without one it is the day's, and is called so."""
     page.load("#binance/LONG/USDT/1m")
     expect(page.at("#change")).to_contain_text("today")
+    expect(page.at("#markets .columns")).to_have_text("marketpricetoday")
     last = int(minute(LONG_COUNT - 1).timestamp() * 1_000_000)
     monkeypatch.setattr(served.live.clock, "feed_time_us", lambda _: last)
     page.load("#binance/LONG/USDT/1m")

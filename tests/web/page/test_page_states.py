@@ -242,6 +242,23 @@ def test_page_shows_the_last_cross_check(
         assert faulty.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_refused_parameter_is_named(browser: Browser, served: Served) -> None:
+    """The API's message begins after the name."""
+    with opened(browser, served.client.port, BTC) as faulty:
+        faulty.page.goto(f"http://127.0.0.1:{served.client.port}/#nowhere/BTC/USDT/1m")
+        expect(faulty.page.locator("#empty")).to_contain_text("exchange takes one of binance,")
+        expect(faulty.page.locator("#empty")).to_contain_text("got 'nowhere'")
+
+
+def test_delays_of_storing_have_units_of_their_own(browser: Browser, served: Served) -> None:
+    """A median of seconds is not shown as a bare number of milliseconds."""
+    with opened(browser, served.client.port, BTC) as faulty:
+        waits = {"p50": 1_165.0, "p95": 2_300.0, "p99": 2_400.0}
+        answer(faulty, "health", 200, report(received_to_stored_ms=waits))
+        faulty.load()
+        expect(faulty.page.locator("#stored")).to_have_text("1.2 s / 2.3 s")
+
+
 def test_page_recovers_when_the_database_is_back(browser: Browser, served: Served) -> None:
     """The message that it is away disappears; candles read meanwhile are kept."""
     with opened(browser, served.client.port, BTC) as faulty:

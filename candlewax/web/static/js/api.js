@@ -19,8 +19,9 @@ async function get(path, signal) {
   }
   const body = await answer.json().catch(() => null);
   if (answer.ok && body !== null) return body;
-  const { code, message } = body?.error ?? {};
-  const text = message ?? `The server answered ${answer.status} ${answer.statusText}`.trim();
+  const { code, message, parameter } = body?.error ?? {};
+  // A message about a parameter begins after its name.
+  const text = message ? [parameter, message].filter(Boolean).join(" ") : `The server answered ${answer.status} ${answer.statusText}`.trim();
   throw Object.assign(new Error(text), { kind: "refused", status: answer.status, code });
 }
 

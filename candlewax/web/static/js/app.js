@@ -13,7 +13,7 @@ import { View } from "./view.js";
 
 const byId = (id) => document.getElementById(id);
 
-const view = new View(api, (event) => runner.send(event), (market) => choose({ exchange: market.exchange, symbol: market.symbol }));
+const view = new View(api, (event) => runner.send(event), choose);
 const runner = new Runner(api, view);
 const { chart, markets } = view;
 
@@ -29,7 +29,13 @@ function choose(change) {
 function enter(series) {
   byId("notice").hidden = true;
   runner.send({ type: "choose", series });
-  toolbar.offer(series, markets.all());
+  offer(series);
+  toolbar.showDate(series.at);
+}
+
+// Offers what the series can be compared with; a comparison that the view ended is no longer chosen.
+function offer(series) {
+  toolbar.offer(series, markets.all(), view.comparison.series);
 }
 
 function chooseTimeframe(timeframe) {
@@ -37,9 +43,16 @@ function chooseTimeframe(timeframe) {
 }
 
 function now() {
-  toolbar.clearDate();
+  toolbar.showDate(null);
   if (view.isPast) choose({ at: null });
   else chart.now();
+}
+
+// A date that is chosen again is looked at again.
+function goTo(at) {
+  const { series } = runner.state;
+  if (series && series.at === at) chart.look(at);
+  else if (series) choose({ at });
 }
 
 function toggleFavourite() {
@@ -68,7 +81,7 @@ byId("markets").toggleAttribute("data-shown", true);
 
 const toolbar = new Toolbar({
   choices: () => view.redraw(),
-  date: (at) => { if (runner.state.series) choose({ at }); },
+  date: goTo,
   compare: (market) => view.compare(market),
   fit: () => chart.fit(),
   picture: () => {
@@ -142,7 +155,7 @@ window.candlewax = {
 view.onMarkets = () => {
   const [first] = markets.shown();
   const { series } = runner.state;
-  if (series) toolbar.offer(series, markets.all());
+  if (series) offer(series);
   else if (first) chooseFirst(first);
 };
 

@@ -72,11 +72,12 @@ export class Chart {
         .map((name) => [name, colour(name)]),
     );
     const line = { color: colour("grid") };
+    const background = { type: ColorType.Solid, color: colour("ground") };
+    const panes = { separatorColor: colour("line"), separatorHoverColor: colour("raised") };
     this.chart.applyOptions({
-      layout: { background: { type: ColorType.Solid, color: colour("ground") }, textColor: colour("soft") },
+      layout: { background, panes, textColor: colour("soft") },
       grid: { vertLines: line, horzLines: line },
-      rightPriceScale: { borderColor: colour("line") },
-      timeScale: { borderColor: colour("line") },
+      ...Object.fromEntries(["rightPriceScale", "timeScale"].map((name) => [name, { borderColor: colour("line") }])),
       crosshair: { vertLine: { labelBackgroundColor: colour("raised") }, horzLine: { labelBackgroundColor: colour("raised") } },
     });
     this.candles.applyOptions({

@@ -4,10 +4,14 @@
 
 import { BarSeries, LineSeries } from "../vendor/lightweight-charts/lightweight-charts.mjs";
 import { EXCHANGES, digits, price } from "./format.js";
+import { candleTime } from "./time.js";
 import { SECONDS } from "./timeframes.js";
 
-const RELOAD_MS = 2_000;
+const RELOAD_MS = 5_000;
 const LIMIT = 10_000;
+
+// The pane of the spread, of a low chart at most this share.
+const SPREAD = { pixels: 90, share: 0.25 };
 const COLOURS = ["venue-1", "venue-2", "venue-3", "venue-4", "venue-5"];
 const DOLLARS = ["USD", "USDT", "USDC"];
 
@@ -53,7 +57,8 @@ export class Consolidated {
     this.query = { ...groupOf(series.symbol), quote: quotes.join() };
     this.bars = this.chart.chart.addSeries(BarSeries, { ...quiet, thinBars: true });
     this.spread = this.chart.chart.addSeries(LineSeries, { ...quiet, lineWidth: 1 }, 1);
-    this.chart.chart.panes()[1].setHeight(90);
+    const [whole, below] = this.chart.chart.panes();
+    below.setHeight(Math.min(SPREAD.pixels, Math.round((whole.getHeight() + below.getHeight()) * SPREAD.share)));
     this.paint();
     this.follow();
   }
@@ -155,18 +160,27 @@ export class Consolidated {
     return [...names].sort();
   }
 
+  // Returns the consolidated candle of a time; at the market's last candle the latest one before it
+  // until its own is read.
+  rowAt(time) {
+    if (this.rows.has(time) || time !== this.chart.lastTime()) return this.rows.get(time);
+    return [...this.rows.values()].findLast((row) => start(row) < time);
+  }
+
   // Returns title, colour and text of each line at the time of a candle.
   values(candle) {
     if (!this.series) return [];
     if (this.error) return [{ title: "All venues", colour: "consolidated", text: "could not be read; retrying…" }];
-    const row = candle && this.rows.get(start(candle));
+    const row = candle && this.rowAt(start(candle));
     if (!row) return [{ title: "All venues", colour: "consolidated", text: "–" }];
+    const isEarlier = start(row) < start(candle);
+    const title = isEarlier ? `All venues ${candleTime(start(row) * 1000, this.series.timeframe === "1d")}` : "All venues";
     const places = Math.max(2, digits(row.close));
     const absent = row.absent ? ` · ${row.absent} absent` : "";
-    const trust = row.trusted ? "trusted" : row.status === "complete" ? "" : row.status;
+    const trust = row.trusted ? "trusted" : row.status;
     const names = [...this.lines.keys()];
     return [
-      { title: "All venues", colour: "consolidated", text: `${price(row.close, places)} · ${row.venues} · ${trust}${absent}` },
+      { title, colour: "consolidated", text: `${price(row.close, places)} · ${row.venues} ${row.venues > 1 ? "venues" : "venue"} · ${trust}${absent}` },
       { title: "Spread", colour: "spread", text: row.spread === null ? "–" : `${price(row.spread, places)} (${Number(row.spread_bps).toFixed(2)} bp)` },
       ...row.parts.map((part) => ({
         title: venueName(part),

@@ -27,7 +27,7 @@ export class Feeds {
     byId("clock").textContent = `${second(health.now)} ${zone()}`;
     const { p50, p95 } = health.received_to_stored_ms;
     this.showReplay(health.replay ?? null);
-    byId("stored").textContent = p50 === null ? "–" : `${Math.round(p50)} / ${milliseconds(p95)}`;
+    byId("stored").textContent = p50 === null ? "–" : `${milliseconds(p50)} / ${milliseconds(p95)}`;
   }
 
   // A recording that is played must never be taken for a live feed.

@@ -61,6 +61,7 @@ export class Markets {
       if (!this.markets.has(key(market))) this.markets.set(key(market), { ...market });
     }
     this.draw();
+    if (markets.some((market) => key(market) === this.selected)) this.reveal();
   }
 
   narrow(criteria) {
@@ -86,7 +87,9 @@ export class Markets {
 
   drawChips() {
     const { exchange, onlyFavourites } = this.criteria;
-    const present = Object.keys(EXCHANGES).filter((id) => [...this.markets.values()].some((market) => market.exchange === id));
+    const known = Object.keys(EXCHANGES);
+    const place = (id) => (known.includes(id) ? known.indexOf(id) : known.length);
+    const present = [...new Set([...this.markets.values()].map((market) => market.exchange))].sort((a, b) => place(a) - place(b));
     const chip = (text, isPressed, criteria, label = text) => {
       const button = document.createElement("button");
       button.textContent = text;
@@ -98,7 +101,7 @@ export class Markets {
     this.chips.replaceChildren(
       chip("All", !exchange && !onlyFavourites, { exchange: "", onlyFavourites: false }),
       chip("★", onlyFavourites, { onlyFavourites: !onlyFavourites }, "Favourites"),
-      ...present.map((id) => chip(EXCHANGES[id], id === exchange, { exchange: id })),
+      ...present.map((id) => chip(EXCHANGES[id] ?? id, id === exchange, { exchange: id })),
     );
   }
 
@@ -155,6 +158,11 @@ export class Markets {
     for (const other of this.markets.values()) {
       if (other.row) other.row.ariaSelected = String(key(other) === this.selected);
     }
+    this.reveal();
+  }
+
+  // Scrolls to the chosen market.
+  reveal() {
     this.markets.get(this.selected)?.row?.scrollIntoView({ block: "nearest" });
   }
 

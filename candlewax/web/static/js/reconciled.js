@@ -32,7 +32,10 @@ export class Reconciled {
     this.askedAt = performance.now();
     this.api.differing({ exchange, symbol }).then((rows) => {
       if (this.asked === asked) this.show(rows);
-    }, () => {});
+    }, () => {
+      // Asked again after the pause, even if the feed's time stands still.
+      if (this.asked === asked) this.asked = "";
+    });
   }
 
   show(rows) {

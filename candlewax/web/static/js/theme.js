@@ -3,8 +3,19 @@
 const STORAGE_KEY = "candlewax-theme";
 const system = matchMedia("(prefers-color-scheme: light)");
 
+// A browser may forbid storage: the choice then ends with the page.
+let chosen = null;
+
+function stored() {
+  try {
+    return localStorage.getItem(STORAGE_KEY);
+  } catch {
+    return null;
+  }
+}
+
 export function currentTheme() {
-  return localStorage.getItem(STORAGE_KEY) ?? (system.matches ? "light" : "dark");
+  return chosen ?? stored() ?? (system.matches ? "light" : "dark");
 }
 
 export function theme(button, onChange) {
@@ -13,7 +24,12 @@ export function theme(button, onChange) {
     onChange();
   };
   const toggle = () => {
-    localStorage.setItem(STORAGE_KEY, currentTheme() === "light" ? "dark" : "light");
+    chosen = currentTheme() === "light" ? "dark" : "light";
+    try {
+      localStorage.setItem(STORAGE_KEY, chosen);
+    } catch {
+      // It is kept above.
+    }
     apply();
   };
   button.addEventListener("click", toggle);

@@ -4,7 +4,7 @@ import { choicesOf } from "./consolidated.js";
 import { EXCHANGES } from "./format.js";
 import { OVERLAYS } from "./overlays.js";
 import { choosePrefs, prefs } from "./prefs.js";
-import { parse, zone } from "./time.js";
+import { day, parse, second, zone } from "./time.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -15,6 +15,7 @@ export class Toolbar {
   constructor(on) {
     this.on = on;
     this.date = "";
+    this.at = null;
     this.toggle("log", "isLog");
     this.toggle("zone", "isLocal");
     for (const [name, { name: title, colour }] of Object.entries(OVERLAYS)) {
@@ -31,7 +32,9 @@ export class Toolbar {
     // A browser reports each change of a part of the date: only a finished one counts.
     byId("date").addEventListener("blur", () => this.goTo());
     byId("date").addEventListener("keydown", (event) => {
-      if (event.key === "Enter") byId("date").blur();
+      if (event.key !== "Enter") return;
+      this.goTo({ isAgain: true });
+      byId("date").blur();
     });
     byId("compare").addEventListener("change", () => {
       const [exchange, symbol] = byId("compare").value.split(" ");
@@ -53,6 +56,7 @@ export class Toolbar {
   choose(change) {
     choosePrefs(change);
     this.draw();
+    if ("isLocal" in change) this.showDate(this.at);
     this.on.choices();
   }
 
@@ -65,28 +69,29 @@ export class Toolbar {
     for (const button of byId("overlays").children) press(button, prefs.overlays.includes(button.dataset.overlay));
   }
 
-  goTo() {
+  goTo({ isAgain = false } = {}) {
     const text = byId("date").value;
-    if (text === this.date) return;
+    if (text === this.date && !isAgain) return;
     this.date = text;
     const ms = parse(text);
     if (!Number.isNaN(ms)) this.on.date(Math.floor(ms / 1000));
   }
 
-  // Empties the date, so that it can be chosen again.
-  clearDate() {
-    this.date = byId("date").value = "";
+  // Shows the time that the chart was sent to, in seconds, in the chosen zone; null for none.
+  showDate(at) {
+    this.at = at;
+    byId("date").value = at ? `${day(at * 1000)}T${second(at * 1000)}` : "";
+    this.date = byId("date").value;
   }
 
-  // Offers the markets of the same asset for a comparison.
-  offer(market, markets) {
+  // Offers the markets of the same asset for a comparison; `compared` is the chosen one or null.
+  offer(market, markets, compared) {
     const asset = ({ symbol }) => symbol.split("/")[0];
     const others = markets.filter(({ exchange, symbol }) => exchange !== market.exchange || symbol !== market.symbol);
     const option = ({ exchange, symbol }) => new Option(`${symbol} ${EXCHANGES[exchange] ?? exchange}`, `${exchange} ${symbol}`);
     const same = others.filter((other) => asset(other) === asset(market));
-    const chosen = byId("compare").value;
     byId("compare").replaceChildren(new Option("Compare with…", ""), ...same.map(option));
-    byId("compare").value = chosen;
+    byId("compare").value = compared ? `${compared.exchange} ${compared.symbol}` : "";
     if (byId("compare").selectedIndex < 0) byId("compare").value = "";
     byId("compare").disabled = !same.length;
     this.offerVenues(market);

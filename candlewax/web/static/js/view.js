@@ -17,11 +17,12 @@ import { prefs } from "./prefs.js";
 import { Quotes } from "./quotes.js";
 import { Reconciled } from "./reconciled.js";
 import { Tape } from "./tape.js";
+import { SECONDS } from "./timeframes.js";
 
 const byId = (id) => document.getElementById(id);
 
 export class View {
-  // `sendEvent` takes events for the state machine, `choose` a market.
+  // `sendEvent` takes events for the state machine, `choose` the changes of the series.
   constructor(api, sendEvent, choose) {
     this.sendEvent = sendEvent;
     this.series = null;
@@ -43,8 +44,8 @@ export class View {
     this.reconciled = new Reconciled(api, this.chart, () => this.showLegend());
     this.tape = new Tape(byId("tape-rows"));
     this.feeds = new Feeds(byId("feed-rows"));
-    this.gaps = new Gaps(byId("gap-rows"), byId("gaps-sum"), (time) => this.chart.look(time));
-    this.markets = new Markets(byId("market-rows"), byId("filter"), byId("exchanges"), this.quotes, choose);
+    this.gaps = new Gaps(byId("gap-rows"), byId("gaps-sum"), (time) => this.goTo(time, choose));
+    this.markets = new Markets(byId("market-rows"), byId("filter"), byId("exchanges"), this.quotes, ({ exchange, symbol }) => choose({ exchange, symbol }));
   }
 
   clear({ series }) {
@@ -61,6 +62,13 @@ export class View {
     const isSame = oldSeries?.exchange === series.exchange && oldSeries?.symbol === series.symbol;
     this.compare(isSame ? this.comparison.series : null);
     this.consolidated.choose(series, prefs.venues);
+  }
+
+  // Shows the candles around a time in seconds: those drawn, or else those that are read.
+  goTo(time, choose) {
+    const [first] = this.chart.rows.keys();
+    if (first <= time && time < this.chart.lastTime() + SECONDS[this.series.timeframe]) this.chart.look(time);
+    else choose({ at: Math.floor(time) });
   }
 
   // Compares with a market, or with none.
