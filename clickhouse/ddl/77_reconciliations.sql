@@ -24,6 +24,9 @@ SETTINGS non_replicated_deduplication_window = 1000;
 
 -- One-minute candles, with what their comparison with the exchange's own said: `no` if none was made
 -- since the candle changed last. The fields that differ have our value and the exchange's.
+--
+-- `proof` is what shows that the candle has all trades: the numbers of its trades, or the equal candle of
+-- the exchange, which counts where numbers prove nothing. A candle that differs has no proof.
 CREATE OR REPLACE VIEW ohlcv_1m_reconciled AS
 SELECT
     candle.*,
@@ -31,7 +34,9 @@ SELECT
         toInt8(compared.result), 0),
         'Enum8(''no'' = 0, ''equal'' = 1, ''differs'' = 2, ''unavailable'' = 3)') AS reconciled,
     if(reconciled = 'differs', mapFromArrays(compared.fields, arrayZip(compared.ours, compared.theirs)),
-        map()) AS differing
+        map()) AS differing,
+    CAST(multiIf(reconciled = 'differs', 0, candle.status = 'complete', 1, reconciled = 'equal', 2, 0),
+        'Enum8(''none'' = 0, ''numbers'' = 1, ''exchange'' = 2)') AS proof
 FROM ohlcv_1m AS candle
 LEFT JOIN (SELECT * FROM reconciliations FINAL) AS compared
     ON compared.exchange = candle.exchange AND compared.symbol = candle.symbol
