@@ -13,7 +13,7 @@ from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.records import Trade
 from candlewax.core.rows.row_batch import RowBatch
 from candlewax.core.rows.trade_normalizer import is_from_websocket
-from candlewax.core.schema import TIME, empty
+from candlewax.core.schema import empty
 from candlewax.core.trades.admission import Admission
 from candlewax.core.trades.contradictions import ContradictionFinder
 from candlewax.core.trades.deduplicator import Deduplicator
@@ -101,7 +101,7 @@ def mark_new(
     new. With `has_numbering` each trade says its numbering.
     """
     admission = RowAdmission()
-    without_number = []
+    places: list[int] = []
     for place, trade in enumerate(trades):
         is_new, numbering = True, trade.numbering if has_numbering else 0
         if trade.sequence:
@@ -114,18 +114,11 @@ def mark_new(
             if opening:
                 admission.openings.append((trade.symbol, opening))
         else:
-            without_number.append((place, trade.symbol, trade.trade_id, trade.timestamp))
+            places.append(place)
         admission.is_new.append(is_new)
         admission.numbering.append(numbering)
-    if without_number:
-        schema = {
-            "place": pl.UInt32,
-            "symbol": pl.String,
-            "trade_id": pl.String,
-            "timestamp": pl.Int64,
-        }
-        keys = pl.DataFrame(without_number, schema, orient="row")
-        keys = keys.with_columns(pl.col("timestamp").cast(TIME))
-        for place in seen.ids.add(keys):
-            admission.is_new[place] = False
+    if places:
+        keys = [(trades[n].symbol, trades[n].trade_id, trades[n].timestamp) for n in places]
+        for place, is_new in zip(places, seen.ids.add_few(keys), strict=True):
+            admission.is_new[place] = is_new
     return admission

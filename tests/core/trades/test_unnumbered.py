@@ -1,8 +1,11 @@
 """Ids of trades without numbers: duplicates by id and about the same time, also stored ones."""
 
 from datetime import UTC, datetime, timedelta
+from unittest import mock
 
 import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
 
 from candlewax.core.schema import TIME, Columns
 from candlewax.core.trades.unnumbered import ID_RETENTION, SAME_TRADE, KnownIds, drop_stored
@@ -60,3 +63,37 @@ def test_trade_of_an_expired_id_is_looked_up_among_stored_ones() -> None:
     latest = START + 2 * day + ID_RETENTION - timedelta(seconds=2)
     known.expire(int(latest.timestamp()) * 1_000_000)
     assert drop(known, stored, *rows) == ([False, True, True], 2)
+
+
+KEYS = st.tuples(
+    st.sampled_from(["A/B", "C/D"]),
+    st.sampled_from(["1", "2"]),
+    st.integers(0, 40).map(lambda n: n * SAME_TRADE / 2),
+)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.lists(KEYS, min_size=1, max_size=4)), max_size=12))
+def test_few_trades_are_known_as_many_are(batches: list[tuple[bool, list[Key]]]) -> None:
+    """However they come: one by one, as columns, and in a copy of the ids."""
+    known, accepted = KnownIds(), list[Key]()
+    with mock.patch("candlewax.core.trades.unnumbered._CHUNK_ROWS", 3):
+        for is_few, rows in batches:
+            expected = []
+            for symbol, trade_id, time in rows:
+                is_new = not any(
+                    (symbol, trade_id) == other[:2] and abs(time - other[2]) <= SAME_TRADE
+                    for other in accepted
+                )
+                accepted += [(symbol, trade_id, time)] if is_new else []
+                expected.append(is_new)
+            copy = known.copy()
+            for ids in (known, copy):
+                if is_few:
+                    start_us = int(START.timestamp()) * 1_000_000
+                    few = [(*one[:2], start_us + one[2] // MICRO) for one in rows]
+                    found = ids.add_few(few)
+                else:
+                    places = set(duplicates(ids, *rows))
+                    found = [place not in places for place in range(len(rows))]
+                assert found == expected
+            assert sum(chunk.height for chunk in known.chunks) == len(accepted)
