@@ -73,7 +73,7 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     file = InstrumentsFile(settings.instruments)
     markets = _request(settings, exchange)
     chosen = choose(markets, arguments.quote, arguments.symbol, arguments.top)
-    _require_chosen(exchange, markets, chosen, arguments)
+    _require_chosen(exchange, markets, arguments)
     subscribes = bool(arguments.quote or arguments.symbol or arguments.top)
     changes = plan_changes(exchange, file.content, markets, chosen, subscribes=subscribes)
     _print_table(chosen)
@@ -114,13 +114,13 @@ def _request(settings: Settings, exchange: str) -> list[ListedMarket]:
 
 
 def _require_chosen(
-    exchange: str, markets: list[ListedMarket], chosen: list[ListedMarket],
-    arguments: argparse.Namespace,
-) -> None:  # fmt: skip
+    exchange: str, markets: list[ListedMarket], arguments: argparse.Namespace
+) -> None:
     """Raise CommandError if a named market or quote is none that trades."""
-    names = {name for market in chosen for name in (market.native_symbol, market.symbol)}
+    trading = choose(markets, arguments.quote, arguments.symbol, None)
+    names = {name for market in trading for name in (market.native_symbol, market.symbol)}
     for name in arguments.symbol:
-        if name not in names and arguments.top is None:
+        if name not in names:
             raise CommandError(
                 f"--symbol {name}: {exchange} lists no such market that trades"
                 + (f" with the quote {' or '.join(arguments.quote)}" if arguments.quote else "")

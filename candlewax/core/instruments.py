@@ -153,7 +153,8 @@ class Instruments:
         """Return all listed and all resolved symbols of an exchange, as `resolve_all` does."""
         table, resolved = self._tables.get(exchange), self._resolved.setdefault(exchange, {})
         if table is None or table.height < len(resolved):
-            table = self._tables[exchange] = _table(resolved)
+            # Copied at once: another thread may take up a file meanwhile.
+            table = self._tables[exchange] = _table(dict(resolved))
         return table
 
 

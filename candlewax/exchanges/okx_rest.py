@@ -4,6 +4,7 @@ Source: OKX API guide (v5), "Order Book Trading", "Market Data", "GET / Trades h
 "Trade side of taker", `ts` milliseconds. Quantities of swaps are contracts.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -19,7 +20,14 @@ from candlewax.exchanges.protocol.dialect import (
     Reading,
     Spelling,
 )
-from candlewax.exchanges.protocol.fields import TEXT, Field, NativeTrade, try_read
+from candlewax.exchanges.protocol.fields import (
+    TEXT,
+    Field,
+    FrameError,
+    NativeTrade,
+    bad_shape,
+    try_read,
+)
 from candlewax.exchanges.protocol.rest import (
     NATIVE_SYMBOL,
     Cursor,
@@ -122,8 +130,19 @@ def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 
 
 def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
     """Read the numbers and times of a response."""
-    trades = (try_read(row, ROW) for row in require_data(content, "trades"))
+    trades = map(_try_numbered, require_data(content, "trades"))
     return build_page(trades, lambda trade: int(trade["tradeId"]), lambda t: parse_ms(t["ts"]))
+
+
+_is_number = re.compile(r"[0-9]{1,20}").fullmatch
+
+
+def _try_numbered(row: Any) -> NativeTrade | FrameError:  # noqa: ANN401 - JSON may be anything
+    """Read a trade whose id is a number, as a text may be anything; or return the error."""
+    trade = try_read(row, ROW)
+    if isinstance(trade, FrameError) or _is_number(trade["tradeId"]):
+        return trade
+    return bad_shape("a number in field 'tradeId'", trade["tradeId"])
 
 
 def latest_path(native_symbol: str, limit: int) -> str:

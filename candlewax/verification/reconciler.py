@@ -68,6 +68,9 @@ class Reconciler:
         self._now = now
         self._monotonic = monotonic
         self._schedule = Schedule(self._timing, monotonic)
+        minutes = rules.reach_minutes
+        shown_s = self._timing.reach_s if minutes is None else minutes * MINUTE_S
+        self._reach_s = min(self._timing.reach_s, shown_s)
         self._native_symbols: dict[str, str] = {}
         self._due: dict[str, _Market] = {}
         self._asked_at: dict[str, float] = {}
@@ -98,13 +101,16 @@ class Reconciler:
         return self._asked_at.get(symbol, 0.0), symbol
 
     def _look(self) -> None:
-        """Find the candles that are due; those of earlier looks stay due."""
+        """Find the candles that are due; those of earlier looks stay due within the reach."""
         now_s = int(self._now())
-        begin_s = now_s - self._schedule.begin_look()
+        oldest_s = now_s - self._reach_s
+        begin_s = max(oldest_s, now_s - self._schedule.begin_look())
         self._store()
         self._report_missing(now_s)
         due = {
-            symbol: {start: one for start, one in market.candles.items() if start < begin_s}
+            symbol: {
+                start: one for start, one in market.candles.items() if oldest_s <= start < begin_s
+            }
             for symbol, market in self._due.items()
         }
         for symbol, candle in self._table.list_pending(
@@ -129,8 +135,9 @@ class Reconciler:
         page_s = self._rules.page_minutes * MINUTE_S
         begin_s = min(candles)
         before = self._compared_until.get(symbol, begin_s)
-        if 0 < begin_s - before < page_s // 2:
-            begin_s = before
+        if before < begin_s:
+            # Minutes since then have no candle of ours, and may have trades at the exchange.
+            begin_s = max(before, begin_s - self._rules.page_minutes // 2 * MINUTE_S)
         asked = {start: one for start, one in candles.items() if start < begin_s + page_s}
         end_s = max(asked) + MINUTE_S
         try:
@@ -213,8 +220,10 @@ class Reconciler:
         """Store the results, and log the candles that differ."""
         if not self._results:
             return
-        rows, self._results = self._results, []
+        rows = self._results
         self._table.write(rows)
+        # Only now: if the database is away, they are stored at the next look.
+        self._results = []
         self._counters.set_gauge(int(self._now()), "last_reconciliation", self._exchange)
         differing = [row for row in rows if row.comparison.result is Result.DIFFERS]
         for row in sorted(differing, key=_is_expected)[:_MOST_LOGGED]:

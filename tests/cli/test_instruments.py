@@ -139,6 +139,7 @@ def test_new_exchange_gets_its_section(path: Path, addresses: dict[str, str]) ->
         (["kraken", "--quote", "XYZ"], "candlewax: --quote XYZ: kraken has USD"),
         (["kraken", "--symbol", "XYZ"], "candlewax: --symbol XYZ: kraken lists no such market"),
         (["kraken", "--symbol", "LINK/USD"], "LINK/USD: kraken lists no such market that trades"),
+        (["kraken", "--symbol", "XYZ", "--top", "1"], "--symbol XYZ: kraken lists no such market"),
         (["kraken", "--top", "0"], "argument --top: takes a number from 1 on; got '0'"),
         (["nasdaq"], "invalid choice: 'nasdaq'"),
     ],

@@ -203,6 +203,28 @@ def test_changed_file_is_taken_up_whole_or_not_at_all() -> None:
     assert instruments.resolve("binance", "AB") == Instrument("A/B", "A", "B")
 
 
+class _Reloading(Instrument):
+    """A market in the midst of whose reading a changed file is taken up."""
+
+    instruments: Instruments
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "base":
+            changed = FileContent({"binance": {"CD": Instrument("C/D", "C", "D")}})
+            type(self).instruments.take_up(changed)
+        return super().__getattribute__(name)
+
+
+def test_file_can_be_taken_up_while_symbols_are_read() -> None:
+    """A signal comes at any time, and batches are decoded in another thread."""
+    first = _Reloading("A/B", "A", "B")
+    instruments = Instruments({"binance": {"EF": Instrument("E/F", "E", "F")}})
+    instruments._resolved["binance"]["AB"] = first  # noqa: SLF001 - as if another thread did it
+    _Reloading.instruments = instruments
+    assert instruments.known_table("binance")["native_symbol"].to_list() == ["EF", "AB"]
+    assert instruments.known_table("binance")["native_symbol"].to_list() == ["EF", "AB", "CD"]
+
+
 BARS = "[binance.also]\nAB = 'A/B'\n[binance.bars]\n"
 
 

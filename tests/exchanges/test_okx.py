@@ -192,6 +192,16 @@ def test_requests_name_what_is_older() -> None:
     )
 
 
+@pytest.mark.parametrize("trade_id", ["", "x", "1e3", "-1", "\u0661", "9" * 5000])
+def test_id_that_is_no_number_is_unreadable_in_an_answer(trade_id: str) -> None:
+    """It ends no process: the other trades of the answer are read."""
+    content = json.loads(TestConformance.declared.response)
+    readable = len(OKX.rest.parse_page(content).numbers)
+    content["data"].append({**content["data"][0], "tradeId": trade_id})
+    page = OKX.rest.parse_page(content)
+    assert (len(page.numbers), page.unreadable_rows) == (readable, 1)
+
+
 def test_lines_of_a_dump_are_trades() -> None:
     """Of 2025, and with the seventh column of 2026."""
     text = (

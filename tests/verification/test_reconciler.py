@@ -1,143 +1,15 @@
 """Live reconciliation over real tables and the sockets of a simulated exchange."""
 
 import logging
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from bytewax.testing import TestingSource, run_main
 
 from candlewax.clickhouse.client import Database
-from candlewax.clickhouse.reconciliation_table import ReconciliationTable
 from candlewax.exchanges import EXCHANGES
-from candlewax.feeds.rest.client import Client, RetryPolicy
-from candlewax.pipeline import builder
-from candlewax.runtime.counters import Counters
-from candlewax.simulator.market.market import Market, Trade
-from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
-from candlewax.verification.reconciler import Reconciler
-from candlewax.verification.reconciliation_schedule import Timing
-from dataflows import ohlcv
-from tests.support.exchange_server import running
-from tests.support.mending import heard
-from tests.support.minutes_of_trades import begin_s, market_of, publish, trades_of
-from tests.support.playing import INSTRUMENTS
-
-COUNTS = (4, 1, 0, 7, 2)
-"""Trades of each minute."""
-
-LAST = 40
-"""Trades of one more minute, one a second, which closes the minute before it."""
-
-
-class Clock:
-    """A clock that only the test moves, in seconds; waiting moves it too."""
-
-    def __init__(self) -> None:
-        self.time = 1_000.0
-
-    def now(self) -> float:
-        return self.time
-
-    def wait(self, seconds: float) -> bool:
-        self.time += seconds
-        return True
-
-
-class World:
-    """A simulated exchange, tables with the candles of its trades, and what compares them."""
-
-    def __init__(self, exchange: str, tables: Database, simulator: Simulator) -> None:
-        self.exchange, self.tables, self.simulator = exchange, tables, simulator
-        self.market: Market = market_of(exchange)
-        self.clock = Clock()
-        self.counters = Counters()
-        self.begin = begin_s(12)
-        self.client = Client(
-            EXCHANGES[exchange].rest,
-            simulator.rest_url(exchange),
-            wait=self.clock.wait,
-            now=self.clock.now,
-            retry_policy=RetryPolicy(first_backoff_s=1),
-        )
-        self.reconciler = self.start()
-
-    def start(self) -> Reconciler:
-        """A process that starts."""
-        rules = EXCHANGES[self.exchange].candles
-        assert rules is not None
-        return Reconciler(
-            self.exchange,
-            rules,
-            ReconciliationTable(self.tables, self.exchange),
-            self.counters,
-            timing=Timing(missing_s=0),
-            monotonic=self.clock.now,
-        )
-
-    def store(self, trades: Sequence[Trade]) -> None:
-        """Store the frames of trades and their candles, as the pipeline does."""
-        feed: Any = TestingSource([heard(trades)])
-        exchanges = INSTRUMENTS.exchanges
-        run_main(
-            ohlcv.build(
-                builder.build_components(feed, INSTRUMENTS, exchanges, self.tables, Counters())
-            )
-        )
-
-    def look(self) -> int:
-        """Let a minute pass and compare what is due. Return the number of requests."""
-        before = len(self.simulator.rest_log)
-        self.clock.time += 60
-        self.reconciler.run(self.client, self.clock.time + 60)
-        return len(self.simulator.rest_log) - before
-
-    def results(self) -> dict[int, str]:
-        """What the view says of each closed minute, by its place."""
-        rows = self.tables.query(
-            "SELECT toUnixTimestamp(window_start) AS start, toString(reconciled) AS reconciled "
-            "FROM ohlcv_1m_reconciled WHERE closed ORDER BY start"
-        ).rows()
-        return {(start - self.begin) // 60: reconciled for start, reconciled in rows}
-
-    def count(self, result: str) -> int:
-        """How many comparisons had a result, by the metrics."""
-        return self.counters.total("reconciled", self.exchange, result)
-
-    def spoil(self, minute: int, change: str) -> None:
-        """Store a later row of a candle that is wrong."""
-        self.tables.command(
-            "INSERT INTO ohlcv SELECT * EXCEPT updated_at REPLACE ("
-            f"version + 2 AS version, {change}), now64(6) FROM ohlcv FINAL WHERE timeframe = '1m' "
-            f"AND window_start = toDateTime({self.begin + 60 * minute}, 'UTC')"
-        )
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[Simulator]:
-    """A simulator that plays nothing by itself."""
-    with running(Simulator(Plan(starts_paused=True))) as (opened, _):
-        yield opened
-
-
-@pytest.fixture
-def world(
-    request: pytest.FixtureRequest, tables: Database, simulator: Simulator
-) -> Iterator[World]:
-    """An exchange with trades that are stored and published; of Binance by default."""
-    exchange = getattr(request, "param", "binance")
-    made = World(exchange, tables, simulator)
-    trades = trades_of(made.market, made.begin, (*COUNTS, LAST))
-    simulator.published.forget(exchange)
-    publish(simulator, trades)
-    made.store(trades)
-    yield made
-    made.client.close()
-
-
-ALL_EQUAL = {0: "equal", 1: "equal", 3: "equal", 4: "equal"}
+from tests.support.minutes_of_trades import begin_s, publish, trades_of
+from tests.support.reconciling import ALL_EQUAL, COUNTS, LAST, World
 
 
 @pytest.mark.parametrize(
@@ -231,32 +103,6 @@ def test_minute_that_the_exchange_does_not_show_is_unavailable(world: World) -> 
         "SELECT reason FROM reconciliations WHERE result = 'unavailable'"
     ).rows()
     assert reason == "the exchange shows no candle of this minute"
-
-
-def test_minute_without_a_candle_of_ours_is_told(
-    tables: Database, simulator: Simulator, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The exchange has trades of it; the row has version 0."""
-    world = World("kraken", tables, simulator)
-    trades = trades_of(world.market, world.begin, (2, 3, 2, LAST))
-    simulator.published.forget("kraken")
-    publish(simulator, trades)
-    world.store([t for t in trades if t.time_us // 60_000_000 * 60 != world.begin + 60])
-    world.look()
-    assert world.results() == {0: "equal", 2: "equal"}
-    world.look()
-    assert world.results() == {0: "equal", 2: "equal"}
-    ((start, version, ours, theirs),) = tables.query(
-        "SELECT toUnixTimestamp(window_start), version, ours, theirs FROM reconciliations "
-        "WHERE result = 'differs'"
-    ).rows()
-    assert (start, version, set(ours), theirs[-1]) == (world.begin + 60, 0, {""}, "3")
-    assert "trade_count: ours none, theirs 3" in caplog.text
-    # Its trades come after all.
-    world.store(trades)
-    world.look()
-    assert world.results() == {0: "equal", 1: "equal", 2: "equal"}
-    world.client.close()
 
 
 def test_failed_requests_are_held_back_and_told_once(

@@ -4,7 +4,9 @@ A missing trade shifts all later bars of its day. So a bar is proven only if all
 midnight to its end are.
 """
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 import polars as pl
@@ -38,13 +40,10 @@ def certify(bars: pl.DataFrame, trades: pl.DataFrame, evidence: DayEvidence) -> 
     last trade, the last bar of the day once it has passed the day.
     """
     ends = pl.col("close_time").cast(pl.Int64)
-    ranges = _missing_ranges(trades)
-    begins, counts = ranges["begin"].to_list(), ranges["missing"].to_list()
+    ranges = _missing_ranges(trades).sort("begin")
+    begins, sums = ranges["begin"].to_list(), [0, *accumulate(ranges["missing"])]
     closes = bars["close_time"].cast(pl.Int64).to_list()
-    missing = [
-        sum(count for begin, count in zip(begins, counts, strict=True) if begin <= close)
-        for close in closes
-    ]
+    missing = [sums[bisect_right(begins, close)] for close in closes]
     unverified_from = min(_first_unnumbered(trades), _or_never(evidence.contradicted))
     partial_from = _unproven_from(trades, evidence.number_before)
     is_last_unproven = _is_end_unproven(trades, evidence.number_after)

@@ -77,6 +77,12 @@ class SpanFills:
         self._since_us = inserted
         begin = {"exchange": self._exchange, "begin": began}
         rows = self._database.query(_MARKETS, begin, self._wait).rows()
-        names = [native for symbol, native in rows if self._reads_market(symbol)]
         begin_us = max(0, began - _MARGIN_US)
+        # While the exchange refuses requests, outages do not add up to ever more of them.
+        names = [
+            native_symbol
+            for symbol, native_symbol in rows
+            if self._reads_market(symbol)
+            and not any(fill.covers(native_symbol, begin_us) for fill in self._fills)
+        ]
         self._fills.append(StartFill(self._client, self._rest, names, begin_us, self._put))

@@ -96,6 +96,13 @@ class StartFill:
         """Return True if no market is to be requested any more."""
         return not self._due_at
 
+    def covers(self, native_symbol: str, begin_us: int) -> bool:
+        """Return whether the trades of a market since a time, in microseconds, will be requested.
+
+        Each request reaches until the moment when it is sent.
+        """
+        return native_symbol in self._due_at and self._begin_us <= begin_us
+
     def run(self) -> None:
         """Request the first pages of all markets that are due, each until they have come.
 

@@ -27,9 +27,15 @@ def store_outage(tables: Database, exchange: str, began_us: int) -> None:
 def span_fills(
     tables: Database, simulator: Simulator, exchange: str, answers: dict[str, list[Answer]]
 ) -> SpanFills:
-    """Fills whose responses are kept by market."""
+    """Fills whose responses are kept by market. Waiting only moves the clock of the client."""
     (endpoint,) = asked(simulator, exchange).values()
-    client = Client(endpoint.rest, endpoint.url, endpoint.key)
+    seconds = [1_000.0]
+
+    def wait(pause_s: float) -> bool:
+        seconds[0] += pause_s
+        return True
+
+    client = Client(endpoint.rest, endpoint.url, endpoint.key, wait=wait, now=lambda: seconds[0])
 
     def put(native_symbol: str, answer: Answer) -> None:
         answers.setdefault(native_symbol, []).append(answer)
@@ -56,6 +62,25 @@ def test_trades_of_an_outage_are_requested_once(tables: Database, exchange: str)
         answers.clear()
         fills.run()
         assert answers == {}
+
+
+def test_outage_is_left_to_a_request_that_waits_and_reaches_back_further(tables: Database) -> None:
+    """Otherwise each outage would add its requests to those that the exchange refuses."""
+    with played() as (simulator, _):
+        hear(tables, simulator, "bitstamp", lambda place, _: place == 0)
+        fills = span_fills(tables, simulator, "bitstamp", {})
+        began = simulator.journal[-1].trade.time_us
+        simulator.fail_rate = 1
+        store_outage(tables, "bitstamp", began)
+        fills.run()
+        refused = len(simulator.rest_log)
+        assert refused > 0
+        store_outage(tables, "bitstamp", began + 1_000_000)
+        fills.run()
+        assert len(simulator.rest_log) == refused
+        store_outage(tables, "bitstamp", began - 1_000_000)
+        fills.run()
+        assert len(simulator.rest_log) == 2 * refused
 
 
 def test_outage_is_left_to_gaps_where_numbers_show_them(tables: Database) -> None:
