@@ -5,7 +5,7 @@ Source: Bybit API documentation (v5), "Enums Definitions", `symbol`; "Get Instru
 
 import re
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import date
 from typing import Any, Final
 
 from candlewax.exchanges.bybit_rest import require_rows
@@ -30,8 +30,21 @@ SPOT_QUOTES: Final = (
 LINEAR_QUOTES: Final = ("USDT", "USDC", "PERP")
 """Ends of linear symbols: a perpetual in USDC is `BTCPERP`."""
 
-_MONTHS: Final = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
-_DATED: Final = re.compile(rf"([A-Z0-9]+)-([0-9]{{1,2}}(?:{_MONTHS})[0-9]{{2}})")
+_MONTHS: Final = [
+    "JAN",
+    "FEB",
+    "MAR",
+    "APR",
+    "MAY",
+    "JUN",
+    "JUL",
+    "AUG",
+    "SEP",
+    "OCT",
+    "NOV",
+    "DEC",
+]
+_DATED: Final = re.compile(rf"([A-Z0-9]+)-([0-9]{{1,2}}(?:{'|'.join(_MONTHS)})[0-9]{{2}})")
 
 
 def split_spot(native_symbol: str, assets: Collection[str]) -> Split | None:
@@ -59,8 +72,9 @@ def split_linear(native_symbol: str, assets: Collection[str]) -> Split | None:
 
 def _expiry(day: str) -> str:
     """Return `-250221` of `21FEB25`, or nothing if there is no such day."""
+    number, month, year = day[:-5], day[-5:-2], day[-2:]
     try:
-        return datetime.strptime(f"{day}+0000", "%d%b%y%z").strftime("-%y%m%d")
+        return f"{date(2000 + int(year), _MONTHS.index(month) + 1, int(number)):-%y%m%d}"
     except ValueError:
         return ""
 

@@ -58,6 +58,7 @@ def test_each_panel_of_the_pipeline_board_has_data(stack: Stack) -> None:
         "after, state) SELECT 'kraken', 'BTC/USD', 1, 3, 3, now(), now(), 'open'"
     )
     archive_is(stale=False, held=0, mismatches=0)
+    stack.counters.increment(1, "reconciled", "kraken", "equal", "complete")
     panels: dict[str, list[str]] = {}
     for name, expression in queries("prometheus"):
         panels.setdefault(name.rpartition(" ")[0], []).append(expression)
@@ -106,10 +107,11 @@ def test_each_alert_fires_and_clears(stack: Stack) -> None:
     stack.counters.increment(1, "lost", "kraken")
     stack.counters.increment(1, "contradictions", "kraken")
     stack.counters.increment(1, "unknown_conditions", "kraken", "AUCTION")
+    stack.counters.increment(1, "reconciled", "coinbase", "differs", "complete")
     stack.counters.set_gauge(2, "refused_markets", "kraken")
     archive_is(stale=True, held=1, mismatches=1)
     stack.wait_for("CandlewaxFramesLost", "CandlewaxContradiction", "CandlewaxUnknownCondition")
-    stack.wait_for("CandlewaxMarketsRefused")
+    stack.wait_for("CandlewaxMarketsRefused", "CandlewaxReconciliationDiffers")
     stack.wait_for("CandlewaxColdStale", "CandlewaxColdHeld", "CandlewaxColdMismatch")
     archive_is(stale=False, held=0, mismatches=0)
     stack.counters.set_gauge(0, "refused_markets", "kraken")

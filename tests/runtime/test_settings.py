@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from candlewax.data import INSTRUMENTS, SAMPLE
+from candlewax.exchanges import EXCHANGES
 from candlewax.runtime.setting_parsers import Server
 from candlewax.runtime.settings import Settings, SettingsError, load
 
@@ -88,7 +89,7 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         ("DATABASE", "1st", "letters, digits and underscores"),
         ("DATABASE", "a;b", "letters, digits and underscores"),
         ("DATABASE", "a" * 65, "letters, digits and underscores"),
-        ("EXCHANGES", "binance,nasdaq", "binance, binance_usdm, kraken, coinbase"),
+        ("EXCHANGES", "binance,nasdaq", ", ".join(EXCHANGES)),
         ("EXCHANGES", "kraken,kraken", "each once"),
         ("EXCHANGES", "kraken,kraken/0", "or shards, as binance/0"),
         ("EXCHANGES", "kraken/x", "or shards, as binance/0"),

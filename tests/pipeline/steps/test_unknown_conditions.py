@@ -62,7 +62,7 @@ def test_view_knows_the_conditions_of_the_exchanges(tables: Database) -> None:
     for number, (exchange, value) in enumerate(sorted({*known, ("binance_usdm", "AUCTION")})):
         tables.client.command(
             "INSERT INTO silver_trades (exchange, symbol, trade_id, timestamp, side, conditions) "
-            f"VALUES ('{exchange}', 'A/B', '{number}', '2026-01-01 00:00:0{number}', 1, "
+            f"VALUES ('{exchange}', 'A/B', '{number}', '2026-01-01 00:00:{number:02}', 1, "
             f"['{value}'])"
         )
     told = tables.query("SELECT exchange, condition, known, trades FROM trade_conditions").rows()

@@ -20,8 +20,9 @@ async function get(path, signal) {
   const body = await answer.json().catch(() => null);
   if (answer.ok && body !== null) return body;
   const { code, message, parameter } = body?.error ?? {};
-  // A message about a parameter begins after its name.
-  const text = message ? [parameter, message].filter(Boolean).join(" ") : `The server answered ${answer.status} ${answer.statusText}`.trim();
+  // What a parameter takes is said without its name.
+  const name = code === "bad_parameter" ? parameter : "";
+  const text = message ? [name, message].filter(Boolean).join(" ") : `The server answered ${answer.status} ${answer.statusText}`.trim();
   throw Object.assign(new Error(text), { kind: "refused", status: answer.status, code });
 }
 
