@@ -91,13 +91,18 @@ _DAY_US: Final = 86_400_000_000
 
 @dataclass(frozen=True)
 class Refreshed:
-    """Result of a look at a market: days whose bars were made, and rows that were stored."""
+    """Result of a look at a market: days whose bars were made, and rows that were stored.
+
+    `newest_us`: time of the last trade in them, in microseconds since 1970; 0 without bars.
+    """
 
     days: int = 0
     rows: int = 0
+    newest_us: int = 0
 
     def __add__(self, other: "Refreshed") -> "Refreshed":
-        return Refreshed(self.days + other.days, self.rows + other.rows)
+        newest_us = max(self.newest_us, other.newest_us)
+        return Refreshed(self.days + other.days, self.rows + other.rows, newest_us)
 
 
 class BarTable:
@@ -153,7 +158,7 @@ class BarTable:
         for rule in rules:
             bars = certify(fold(trades, rule), trades, evidence)
             rows += self._store(market, day, rule, bars, 2 * counted + is_closed)
-        return Refreshed(1, rows)
+        return Refreshed(1, rows, int(trades.filter("counts")["time"][-1]))
 
     def _store(
         self, market: dict[str, Any], day: dict[str, Any], rule: BarRule, bars: pl.DataFrame,

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
+from prometheus_client import Counter, Gauge
 
 from candlewax.clickhouse.bar_table import BarTable, Refreshed
 from candlewax.clickhouse.client import Database, DatabaseError, connect, short_message
@@ -19,6 +20,17 @@ INTERVAL_S: Final = 10.0
 
 _END_S: Final = 2.0
 """Seconds to wait for a look at a server when the process ends."""
+
+_STORED: Final = Counter(
+    "candlewax_bars_stored",
+    "Bars stored: new ones, changed ones, and the last one of each changed day.",
+    ["exchange"],
+)
+_NEWEST: Final = Gauge(
+    "candlewax_last_bar_timestamp_seconds",
+    "Time of the last trade in the newest bar that this process made, in seconds since 1970.",
+    ["exchange"],
+)
 
 _log: Final = logging.getLogger("candlewax")
 
@@ -60,6 +72,7 @@ class BarThread:
         self._database: Database | None = None
         self._table: BarTable | None = None
         self._is_failing = False
+        self._newest_us: dict[str, int] = {}
 
     @classmethod
     def of(
@@ -95,7 +108,7 @@ class BarThread:
                 self._database = connect(self._settings.clickhouse, self._settings.database)
                 self._table = BarTable(self._database)
             for exchange, symbol, rules in bar_rules(self._instruments, self._exchanges):
-                self._table.refresh(exchange, symbol, rules)
+                self._count(exchange, self._table.refresh(exchange, symbol, rules))
         except (ClickHouseError, DatabaseError) as error:
             reason = short_message(error) if isinstance(error, ClickHouseError) else str(error)
             if not self._is_failing:
@@ -103,3 +116,10 @@ class BarThread:
             self._is_failing = True
             return
         self._is_failing = False
+
+    def _count(self, exchange: str, refreshed: Refreshed) -> None:
+        """Count stored bars, and follow the newest one of the exchange's markets."""
+        _STORED.labels(exchange).inc(refreshed.rows)
+        if refreshed.newest_us > self._newest_us.get(exchange, 0):
+            self._newest_us[exchange] = refreshed.newest_us
+            _NEWEST.labels(exchange).set(refreshed.newest_us / 1_000_000)

@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from candlewax.clickhouse.client import BusyError, UnavailableError
 from candlewax.web import problem
 from candlewax.web.api import formats, params
+from candlewax.web.api.bars import BarsApi
 from candlewax.web.api.consolidated import ConsolidatedApi
 from candlewax.web.api.endpoints import Api
 from candlewax.web.api.openapi import document
@@ -69,6 +70,7 @@ def build_app(
     api = Api(store, subscribers, cache, markets, reader_of_candles, about)
     consolidated = ConsolidatedApi(store, subscribers, markets)
     reconciliations = ReconciliationsApi(store, markets)
+    bars = BarsApi(store, markets)
     deliver = Delivery().wrap
     sql = Sql(reader)
     openapi_json = msgspec.json.encode(document(BASE, prefix))
@@ -89,6 +91,7 @@ def build_app(
         Route(f"{BASE}/symbols", deliver(api.symbols)),
         Route(f"{BASE}/ohlcv/{{timeframe}}", deliver(api.candles)),
         Route(f"{BASE}/consolidated/{{timeframe}}", deliver(consolidated.candles)),
+        Route(f"{BASE}/bars", deliver(bars.bars)),
         Route(f"{BASE}/trades", deliver(api.trades)),
         Route(f"{BASE}/gaps", deliver(api.gaps)),
         Route(f"{BASE}/reconciliations", deliver(reconciliations.comparisons)),

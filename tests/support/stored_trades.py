@@ -1,4 +1,4 @@
-"""Stored trades of one market, with the candles and the watermark that follow from them."""
+"""Stored trades, with the candles and the watermarks that follow from them."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -20,7 +20,8 @@ def store(tables: Database, fills: Sequence[Fill], every: Sequence[Fill] | None 
     store_candles(
         tables.client, {key: {**one, **certificates[key]} for key, one in candles.items()}
     )
-    store_watermark(tables.client, marks["x"])
+    for exchange, mark in marks.items():
+        store_watermark(tables.client, mark, exchange)
 
 
 def fill(number: int, time: int, price: int = 10, quantity: str = "1") -> Fill:

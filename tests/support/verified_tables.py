@@ -61,8 +61,9 @@ def store_candles(client: Client, candles: dict[oracle.Window, dict[str, Any]]) 
         client.insert("ohlcv", rows, column_names=names)
 
 
-def store_watermark(client: Client, watermark: int) -> None:
-    client.insert("watermarks", [["x", moment(watermark)]], column_names=["exchange", "watermark"])
+def store_watermark(client: Client, watermark: int, exchange: str = "x") -> None:
+    row = [exchange, moment(watermark)]
+    client.insert("watermarks", [row], column_names=["exchange", "watermark"])
 
 
 def store_gaps(client: Client, fills: Sequence[Fill]) -> None:

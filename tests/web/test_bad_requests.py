@@ -14,7 +14,9 @@ from urllib.parse import quote, quote_from_bytes, urlencode
 import pytest
 from starlette.routing import Mount, Route
 
+from candlewax.clickhouse.bar_table import BarTable
 from candlewax.clickhouse.client import Database
+from candlewax.core.bars.rules import parse_rules
 from candlewax.web.api.openapi import document
 from candlewax.web.binance_api.queries import BASES
 from tests.support.bad_requests import FEW, FORM, HEADERS, OF_SQL, RAW, TYPES, WILD
@@ -66,6 +68,7 @@ def raw(engine: Database, engine_path: Path) -> Iterator[Raw]:
         filled_tables(engine, engine_path, "of_bad_requests", 3, 3) as opened,
         serving(opened, engine_path) as served,
     ):
+        BarTable(opened).refresh(MARKET["exchange"], MARKET["symbol"], parse_rules(["tick 2"]))
         yield Raw(served.client.port, served.routes)
 
 
@@ -101,7 +104,8 @@ def with_timeframe(path: str) -> str:
 
 
 def required(parameters: list[dict[str, Any]]) -> Mapping[str, str]:
-    return {spec["name"]: MARKET[spec["name"]] for spec in parameters if spec["required"]}
+    known = {**MARKET, "base": "BTC", "quote": "USDT", "kind": "tick", "threshold": "2"}
+    return {spec["name"]: known[spec["name"]] for spec in parameters if spec["required"]}
 
 
 def test_openapi_document_lists_every_route(raw: Raw) -> None:
@@ -141,8 +145,8 @@ def is_valid(path: str, name: str, value: str) -> bool:
         return value in {"0", "1.5", "2147483648", "253402300800"}
     if name == "closed":
         return value in {"true", "0"}
-    # Gaps and tickers are answered for any symbol.
-    is_open = path.endswith(("/gaps", "/tickers"))
+    # These are answered for any symbol.
+    is_open = path.endswith(("/gaps", "/tickers", "/reconciliations"))
     return is_open and name == "symbol" and 1 <= len(value) <= 100
 
 

@@ -106,9 +106,11 @@ class ConsolidatedApi:
         if symbols:
             return symbols
         others = sorted(symbol for symbol in known if symbol.startswith(f"{group.base}/"))
-        hint = f"; there is {', '.join(others)}" if others else ""
-        text = f"nothing is stored of {' and '.join(group.symbols)}{hint}"
-        raise Problem(404, "unknown_market", text, "base")
+        text = f"nothing is stored of {' and '.join(group.symbols)}"
+        if not others:
+            raise Problem(404, "unknown_market", text, "base")
+        hint = f"; there is {', '.join(others)}"
+        raise Problem(404, "unknown_market", text + hint, "quote")
 
 
 def _unified(asset: str) -> str:

@@ -7,6 +7,7 @@ import msgspec
 
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.web.api import params
+from candlewax.web.api.bars import Bars
 from candlewax.web.api.consolidated import Consolidated
 from candlewax.web.api.formats import TYPES
 from candlewax.web.api.parameter_schemas import described
@@ -43,6 +44,7 @@ _ROWS: Final[Mapping[str, tuple[str, type[msgspec.Struct], str, str]]] = {
     "consolidated/{timeframe}": (
         "getConsolidated", Consolidated, "ConsolidatedCandle", "Candles over all markets",
     ),
+    "bars": ("getBars", Bars, "Bar", "Tick, volume and dollar bars of a market"),
     "trades": ("getTrades", params.Trades, "Trade", "Trades of a market, each once"),
     "tickers": (
         "getTickers", params.Tickers, "Ticker", "Latest prices and statistics of 24 hours",
@@ -91,7 +93,7 @@ def _rows_operation(
         "data": {"type": "array", "items": _ref(schema)},
         "next": {"type": ["string", "null"], "description": "address of the next page"},
     }
-    if schema in {"Candle", "ConsolidatedCandle", "Trade"}:
+    if schema in {"Candle", "ConsolidatedCandle", "Bar", "Trade"}:
         symbols = {"type": "array", "items": {"type": "string"}}
         properties["symbols"] = {**symbols, "description": "unified symbols of the markets"}
     body_schema = {"type": "object", "properties": properties, "required": list(properties)}

@@ -108,8 +108,10 @@ def test_kinds_and_quotes_are_chosen(client: Client) -> None:
 def test_wrong_requests_are_refused(client: Client) -> None:
     """With what there is."""
     nothing = client.ask(PATH, {"base": "BTC", "quote": "EUR"})
-    assert nothing.refusal == (404, "unknown_market", "base")
+    assert nothing.refusal == (404, "unknown_market", "quote")
     assert "there is BTC/USDT, BTC/USDT:USDT" in nothing.json["error"]["message"]
+    unknown = client.ask(PATH, {"base": "DOGE", "quote": "USDT"})
+    assert unknown.refusal == (404, "unknown_market", "base")
     for change, code, name in (
         ({"kind": "future"}, "bad_parameter", "kind"),
         ({"quote": "USD,USDT,USDC,EUR,GBP,JPY"}, "bad_parameter", "quote"),

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from candlewax.clickhouse.bar_table import BarTable
 from candlewax.clickhouse.client import Database
+from candlewax.core.bars.rules import parse_rules
 from candlewax.web.api.openapi import document
 from tests.support.traded_market import traded_tables
 from tests.support.web_server import BEGIN, Client
@@ -32,6 +34,8 @@ def shared_tables(engine: Database, engine_path: Path) -> Iterator[Database]:
             "after, connection, detected_at, state, attempts) VALUES ('binance', 'BTC/USDT', 1, "
             f"2, 2, {seconds}, {seconds + 1}, 'b', {seconds}, 'open', 0)"
         )
+        rules = parse_rules(["tick 1000", "volume 1000", "dollar 1000"])
+        BarTable(tables).refresh("binance", "BTC/USDT", rules)
         yield tables
 
 
@@ -117,5 +121,6 @@ def test_rows_are_there_for_the_schemas(client: Client) -> None:
     market = {"exchange": "binance", "symbol": "BTC/USDT"}
     for path in ("ohlcv/1m", "trades"):
         assert client.ask(f"/api/v1/{path}", market).rows
+    assert client.ask("/api/v1/bars", {**market, "kind": "dollar", "threshold": "1000"}).rows
     for path in ("gaps", "tickers", "symbols", "exchanges"):
         assert client.ask(f"/api/v1/{path}").rows
