@@ -30,21 +30,8 @@ SPOT_QUOTES: Final = (
 LINEAR_QUOTES: Final = ("USDT", "USDC", "PERP")
 """Ends of linear symbols: a perpetual in USDC is `BTCPERP`."""
 
-_MONTHS: Final = [
-    "JAN",
-    "FEB",
-    "MAR",
-    "APR",
-    "MAY",
-    "JUN",
-    "JUL",
-    "AUG",
-    "SEP",
-    "OCT",
-    "NOV",
-    "DEC",
-]
-_DATED: Final = re.compile(rf"([A-Z0-9]+)-([0-9]{{1,2}}(?:{'|'.join(_MONTHS)})[0-9]{{2}})")
+_MONTHS: Final = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC"
+_DATED: Final = re.compile(rf"([A-Z0-9]+)-([0-9]{{1,2}}(?:{_MONTHS.replace(' ', '|')})[0-9]{{2}})")
 
 
 def split_spot(native_symbol: str, assets: Collection[str]) -> Split | None:
@@ -74,7 +61,7 @@ def _expiry(day: str) -> str:
     """Return `-250221` of `21FEB25`, or nothing if there is no such day."""
     number, month, year = day[:-5], day[-5:-2], day[-2:]
     try:
-        return f"{date(2000 + int(year), _MONTHS.index(month) + 1, int(number)):-%y%m%d}"
+        return f"{date(2000 + int(year), _MONTHS.split().index(month) + 1, int(number)):-%y%m%d}"
     except ValueError:
         return ""
 

@@ -145,6 +145,7 @@ def test_each_alert_fires_and_clears(stack: Stack) -> None:
         "CandlewaxCrossCheckMismatch",
         "CandlewaxLag",
         "CandlewaxGapUnrepairable",
+        "CandlewaxReconciliationDiffers",
     )
     stack.freeze(signal.SIGSTOP)
     try:
