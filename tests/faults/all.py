@@ -19,6 +19,7 @@ from tests.faults import (
     restarts,
     shards,
     stores,
+    venues,
 )
 from tests.faults.fault import Fault
 
@@ -28,6 +29,7 @@ FAULTS: dict[str, Fault] = {
         kills,
         restarts,
         lives,
+        venues,
         absences,
         disks,
         feeds,

@@ -8,7 +8,7 @@ from tests.faults.all import FAULTS
 from tests.faults.fault import SHORT, Fault
 from tests.faults.place import opened
 
-pytestmark = pytest.mark.slow("processes that are killed and begin again", seconds=90)
+pytestmark = pytest.mark.slow("processes that are killed and begin again", seconds=110)
 
 
 @pytest.mark.parametrize(
