@@ -25,7 +25,7 @@ from tests.support.stored import FIELDS, certificates, gold
 
 NUMBERED = frozenset(
     ("binance", "binance_usdm", "binance_coinm", "binance_us", "kraken", "coinbase",
-     "kraken_futures")
+     "kraken_futures", "okx")
 )  # fmt: skip
 """Exchanges that count the trades of a market."""
 
