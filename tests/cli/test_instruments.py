@@ -200,7 +200,7 @@ def test_bundled_file_is_copied_to_the_working_directory(
 
 
 def test_file_that_changed_meanwhile_or_would_be_broken_stays(path: Path) -> None:
-    """What another program wrote is not overwritten."""
+    """A text that another program wrote is not overwritten."""
     file = InstrumentsFile(path)
     with pytest.raises(CommandError, match="tick = 'x', takes a positive decimal"):
         file.write("kraken", {"also": {"A/B": {"symbol": "A/B", "tick": "x"}}})

@@ -56,7 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_paths_are_those_of_the_public_data() -> None:
-    """Of spot and of USD-M futures."""
+    """Spot and USD-M futures have folders of their own."""
     assert f"/data/spot/daily/trades/{NATIVE}/{NATIVE}-trades-{DAY}.zip" == TRADES
     assert f"/data/spot/daily/klines/{NATIVE}/1m/{NATIVE}-1m-{DAY}.zip" == KLINES
     futures = EXCHANGES["binance_usdm"].daily_files

@@ -74,7 +74,7 @@ def read(
 
 
 def states(tables: Database, **options: Any) -> dict[int, dict[str, str]]:
-    """What is known of each exchange, by minute of the day."""
+    """Return the state of each exchange, by minute of the day."""
     return {
         (row["window_start"] * SECOND - DAY) // MINUTE: {
             part["exchange"]: part["state"] for part in row["parts"]
@@ -172,7 +172,7 @@ def test_subscribed_market_without_candle_is_absent(tables: Database) -> None:
 
 
 def test_market_takes_part_between_candles_that_are_at_most_a_day_apart(tables: Database) -> None:
-    """Of day candles sixty days."""
+    """Day candles may be sixty days apart."""
     day = 86_400 * SECOND
     later = [fill("y", 2, 24 * 60), fill("z", 2, 24 * 60 + 1)]
     x = [fill("x", 1 + minute, minute) for minute in range(4)]
@@ -186,7 +186,7 @@ def test_market_takes_part_between_candles_that_are_at_most_a_day_apart(tables: 
 
 
 def test_span_of_the_query_changes_no_candle(tables: Database) -> None:
-    """What proves an empty window may lie outside."""
+    """Candles outside the span may prove a window in it empty."""
     fills = [fill("x", minute + 1, minute) for minute in range(9)]
     fills += [fill("y", 1, 0), fill("y", 2, 8)]
     store(tables, fills)

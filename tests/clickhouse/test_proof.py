@@ -1,4 +1,4 @@
-"""What proves a candle, as the view of reconciled candles says it."""
+"""Proof of a candle, in the view of reconciled candles."""
 
 import pytest
 

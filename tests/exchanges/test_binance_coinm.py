@@ -113,7 +113,7 @@ def test_line_of_a_dump_has_contracts_and_their_worth_in_the_base() -> None:
 
 
 def test_own_candle_counts_contracts_and_has_no_value_in_the_quote() -> None:
-    """What klines of other markets have as the quote volume is the base here."""
+    """The field that holds the quote volume of other markets holds the base here."""
     assert COINM.candles is not None
     content = parse(
         '[[1790300040000,"83728.0","83730.1","83727.9","83728.0","180",1790300099999,"0.21498328",'
@@ -155,7 +155,7 @@ def test_list_tells_the_size_of_a_contract() -> None:
 
 
 def test_bundled_markets_say_that_they_count_contracts() -> None:
-    """Those of the other exchanges of Binance count the base."""
+    """Binance's other markets count the base."""
     listed = load(INSTRUMENTS).content.listed
     sizes = {name: market.facts for name, market in listed["binance_coinm"].items()}
     assert (sizes["BTCUSD_PERP"].contract_size, sizes["BTCUSD_PERP"].contract_unit) == (

@@ -96,7 +96,7 @@ class BybitFeed(Feed):
 
 
 class BybitLinearFeed(BybitFeed):
-    """The same of linear contracts, whose ids are UUIDs and whose fields have another order."""
+    """Feed of linear contracts: ids are UUIDs, and fields have another order."""
 
     exchange = "bybit_linear"
 

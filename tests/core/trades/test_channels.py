@@ -96,7 +96,7 @@ WAYS = pytest.mark.parametrize("way", [by_rows, by_columns])
 
 @WAYS
 def test_frames_are_read_by_the_channels_before_them(way: Read) -> None:
-    """Of their own connection, and since it began."""
+    """Only channels of their own connection count, since it began."""
     trades, letters, lost, kinds = read(way)
     assert [trade[:3] for trade in trades] == [
         ("BTC/USD", "1", 4), ("SOL/USD", "3", 7), ("ETH/USD", "4", 11), ("ETH/USD", "4", 12),
