@@ -39,14 +39,20 @@ class FrameBatch:
     """Frames of one exchange in the order received.
 
     `frames`: FRAMES, with SOURCE if a broker carried them or if the batch was made of rows. `rows`:
-    the same frames as rows, if the batch was made of rows.
+    the same frames as rows, if the batch was made of rows. `processed`: FRAMES and SOURCE received
+    between these, which a process before this one processed: they only tell of channels.
     """
 
     def __init__(
-        self, exchange: str, frames: pl.DataFrame | None = None, rows: Sequence[Frame] = ()
+        self,
+        exchange: str,
+        frames: pl.DataFrame | None = None,
+        rows: Sequence[Frame] = (),
+        processed: pl.DataFrame | None = None,
     ) -> None:
         self.exchange = exchange
         self.rows = rows
+        self.processed = processed
         self._frames = frames
 
     @property

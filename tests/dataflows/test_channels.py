@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from candlewax.clickhouse.client import Database
 from candlewax.core.shards import WHOLE_EXCHANGES, ShardPlan
 from candlewax.verification.verify import verify
+from tests.support.crashing import crashing, stores
 from tests.support.examples import examples
+from tests.support.live_run import run_live
 from tests.support.playing import EPOCH_ZERO, Frame, clear, play, received
 
-pytestmark = pytest.mark.slow("each example runs the whole pipeline", seconds=12)
+pytestmark = pytest.mark.slow("each example runs the whole pipeline", seconds=22)
 
 MS = EPOCH_ZERO // 1000
 Row = tuple[str, str, int, str]
@@ -115,6 +117,16 @@ def scenario() -> tuple[Feed, list[tuple[str, int, int]]]:
     return feed, [("BTC/USD", began, ended), ("ETH/USD", began, ended)]
 
 
+def of_frames(feed: Feed, frames: list[Frame]) -> Feed:
+    """Return a feed of some frames of another one, and what they say."""
+    part = Feed()
+    part.frames = frames
+    texts = [frame.text for frame in frames]
+    part.trades = [row for row in feed.trades if any(f'"te",[{row[1]},' in text for text in texts)]
+    part.dead = [text for text in feed.dead if text in texts]
+    return part
+
+
 def stored(tables: Database) -> dict[str, list[Any]]:
     """Return what the tables hold."""
     queries = {
@@ -186,3 +198,36 @@ def test_channels_are_known_after_any_cut_and_restart(
     if not stop:
         assert tally.all_counts()["missing_frames", "bitfinex"] == 3
     assert verify(tables.client).equal
+
+
+@pytest.mark.parametrize("begin", [6, 22])
+def test_killed_process_leaves_no_frame_on_a_wrong_channel(
+    tables: Database, tmp_path_factory: pytest.TempPathFactory, begin: int
+) -> None:
+    """The next process knows the channels of frames that were stored without their trades, even if
+    a connection was opened again between them, and finds no hole where control frames were.
+    """
+    feed, outages = scenario()
+    until = len(feed.frames)
+    feed.connect("x2", tBTCUSD=17)
+    feed.trade("x2", 17, "BTC/USD")
+    parts, later = received(feed.frames[:until], [begin]), feed.frames[until:]
+    last = 1
+    while True:
+        clear(tables)
+        tables.client.command("TRUNCATE TABLE market_outages")
+        folder = stores(tmp_path_factory)
+        with crashing(last) as crashed:
+            run_live(parts, tables, folder)
+        run_live(received(later), tables, folder)
+        found = stored(tables)
+        count = len(found["kinds"]) - len(later)
+        assert count in (begin, until)
+        had = of_frames(feed, feed.frames[:count] + later)
+        ended = {frame.recv_us for frame in had.frames}
+        assert found == expected(had, [outage for outage in outages if outage[2] in ended])
+        assert verify(tables.client).equal
+        if not crashed:
+            break
+        last += 1
+    assert last > 5

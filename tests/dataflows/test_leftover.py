@@ -1,27 +1,18 @@
 """Killed processes behind feeds that repeat nothing."""
 
 import json
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import pytest
-from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from bytewax.recovery import RecoveryConfig
-from bytewax.testing import run_main
 
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.frame_journal import journal_folder
-from candlewax.pipeline import builder
-from candlewax.pipeline.process import ProcessContext
-from candlewax.runtime.counters import Counters
 from candlewax.verification.verify import check_totals, verify
-from dataflows import ohlcv
 from tests.support.crashing import crashing, minutes, stores
-from tests.support.playing import INSTRUMENTS, Frame, all_fills, binance, clear, received
+from tests.support.live_run import run_live
+from tests.support.playing import Frame, all_fills, binance, clear, received
 from tests.support.stored import (
     check_revisions,
     check_watermarks,
@@ -32,39 +23,6 @@ from tests.support.stored import (
 )
 
 pytestmark = pytest.mark.slow("the whole pipeline fails at each insert", seconds=20)
-
-
-class Once(FixedPartitionedSource[Any, None]):
-    """A source that emits each item once, whatever its snapshot."""
-
-    def __init__(self, items: Sequence[object]) -> None:
-        self._items = items
-
-    def list_parts(self) -> list[str]:
-        return ["once"]
-
-    # The interface of Bytewax names the arguments.
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_Part":  # noqa: ARG002
-        return _Part(self._items)
-
-
-class _Part(StatefulSourcePartition[Any, None]):
-    def __init__(self, items: Iterable[object]) -> None:
-        self._items = iter(items)
-
-    def next_batch(self) -> list[object]:
-        return [next(self._items)]
-
-    def snapshot(self) -> None:
-        return None
-
-
-def run_live(items: Sequence[object], tables: Database, recovery: Path) -> None:
-    """Run the whole pipeline as behind websockets; each batch is an epoch."""
-    exchanges = INSTRUMENTS.exchanges
-    process = ProcessContext(INSTRUMENTS, exchanges, Counters(), is_live=True, is_replayable=False)
-    flow = ohlcv.build(builder.build_embedded(process, Once(items), tables))
-    run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(recovery)))
 
 
 def test_killed_process_loses_no_frame_that_reached_its_writer(

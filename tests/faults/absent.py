@@ -1,10 +1,12 @@
 """What exchanges published, with numbers and without, against the tables: each trade is stored
 once, or there is a reason that it is not.
 
-A trade that is not stored was skipped by the simulator, which its journal tells, or lies in an
-outage: those of its market sent before it were received before the outage, those sent after it
-were received after the outage. The times at which trades were sent are not compared with outages,
-as trades that were on their way are lost with a connection.
+A trade that is not stored was skipped by the simulator, which its journal tells, or was sent before
+its exchange was first subscribed to, as far as stored (a process that is killed before it stores
+anything leaves nothing that could be wrong), or lies in an outage: those of its market sent before it were
+received before the outage, those sent after it were received after the outage. The times at which
+trades were sent are not compared with outages, as trades that were on their way are lost with a
+connection.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,6 +46,11 @@ _OUTAGES = """
 SELECT exchange, toUnixTimestamp64Micro(began), toUnixTimestamp64Micro(ended) FROM outages FINAL
 """
 
+_FIRST_SUBSCRIBED = """
+SELECT exchange, min(toUnixTimestamp64Micro(received_at)) FROM bronze_frames
+WHERE kind = 'control' AND JSONExtractString(frame, 'candlewax') = 'subscribed' GROUP BY exchange
+"""
+
 _GAPS = """
 SELECT exchange, symbol, first_sequence, last_sequence, min(missing) AS missing
 FROM gaps GROUP BY exchange, symbol, first_sequence, last_sequence
@@ -54,7 +61,7 @@ _FRAMES = "SELECT count(), countIf(kind = 'dead'), sum(duplicates) FROM bronze_f
 
 class Sent(NamedTuple):
     """A published trade: its id at the exchange, its number, and the number of its frame among
-    those of its market. Times are told in milliseconds by most exchanges.
+    those of its market. Times are told in milliseconds by most exchanges. `sent_us`: by our clock.
     """
 
     trade_id: str
@@ -62,15 +69,19 @@ class Sent(NamedTuple):
     frame: int
     skipped: bool
     content: tuple[int, bool, Decimal, Decimal]
+    sent_us: int
 
 
 @dataclass
 class Absent:
-    """The account, and how many trades without numbers are not stored for which reason."""
+    """The account, and how many trades without numbers are not stored for which reason. `early`:
+    those of all exchanges that were sent before the first stored subscription.
+    """
 
     account: Account = field(default_factory=Account)
     skipped: int = 0
     in_outages: int = 0
+    early: int = 0
 
 
 class Stored:
@@ -105,7 +116,7 @@ def published(simulator: Simulator, journal: Sequence[Published]) -> dict[Market
             trade.time_us // 1000, trade.bought, Decimal(price(trade)), Decimal(quantity(trade)),
         )  # fmt: skip
         trade_id = simulator.venues[market[0]].trade_id(trade)
-        own.append(Sent(trade_id, trade.trade_id, frame, skipped, content))
+        own.append(Sent(trade_id, trade.trade_id, frame, skipped, content, sent_ns // 1000))
     return found
 
 
@@ -154,12 +165,16 @@ def _absent(
     outages: dict[str, list[tuple[int, int]]] = {}
     for exchange, began, ended in tables.query(_OUTAGES).rows():
         outages.setdefault(exchange, []).append((began, ended))
+    first_subscribed = dict(tables.query(_FIRST_SUBSCRIBED).rows())
     lost = []
     for market, trades in sent.items():
         received = stored.received.get(market, {})
         bounds = _bounds(trades, received)
         for trade in trades:
             if trade.trade_id in received:
+                continue
+            if trade.sent_us < first_subscribed.get(market[0], 0):
+                found.early += 1
                 continue
             before, after = bounds[trade.frame]
             told = any(

@@ -185,7 +185,8 @@ def all_venues(place: Place) -> Outcome:
     outcome.seen = (
         f"{len(PATHS)} exchanges, {plan.rate:,.0f} trades a second, {size.times} kills; of the "
         f"{len(PATHS.keys() - NUMBERED)} exchanges without numbers {found.skipped:,} trades were "
-        f"skipped and {found.in_outages:,} lie in outages"
+        f"skipped and {found.in_outages:,} lie in outages; {found.early:,} trades of all were sent "
+        "before the first stored subscription"
     )
     return outcome
 

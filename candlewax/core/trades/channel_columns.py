@@ -6,12 +6,13 @@ and which frames are lost, depends on the frames before.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import polars as pl
 
 from candlewax.core.gaps.market_outages import SubscriptionEvent
 from candlewax.core.trades.channels import (
+    PLACE_COLUMNS,
     UNKNOWN_CHANNEL,
     ChannelTracker,
     FramePlace,
@@ -25,8 +26,6 @@ from candlewax.exchanges.protocol.rest import NATIVE_SYMBOL
 
 Tables = list[tuple[Dialect, pl.DataFrame]]
 """Native trades by dialect: row, index and text columns named after native fields."""
-
-_PLACE: Final = ("row", "source", "connection", "recv_ns", "source_offset")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def follow_frames(
     texts = dict(unmatched.select("row", "frame").iter_rows())
     markets: dict[int, str | None] = {}
     events = []
-    for row, *values in frames.select(_PLACE).iter_rows():
+    for row, *values in frames.select("row", *PLACE_COLUMNS).iter_rows():
         place = FramePlace(*values)
         if row in channels:
             markets[row], event = tracker.follow_trade(row, place, *channels[row])

@@ -5,7 +5,7 @@ in the order of receipt. Pure state, but for the function that loads the earlier
 connection.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -39,6 +39,14 @@ class FramePlace(NamedTuple):
         """Source and connection: two frame logs may name their connections alike."""
         return self.source, self.connection
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """Place among the frames of its connection."""
+        return self.recv_ns, self.offset
+
+
+PLACE_COLUMNS: Final = ("source", "connection", "recv_ns", "source_offset")
+"""Columns of FRAMES and SOURCE that are the fields of a `FramePlace`."""
 
 EarlierFrames = Callable[[FramePlace], Iterable[tuple[int, str]]]
 """Returns the frames of the place's connection before it that tell of channels, and the last one:
@@ -94,6 +102,20 @@ class ConnectionChannels:
         return ConnectionChannels(dict(self.native_symbols), self.number, self.received_us)
 
 
+class TrackedChannels(NamedTuple):
+    """State of a tracker: channels of connections, and processed frames that are not applied."""
+
+    connections: dict[tuple[str, str], ConnectionChannels]
+    processed: dict[tuple[str, str], list[tuple[FramePlace, str]]]
+
+    def copy(self) -> "TrackedChannels":
+        """Return a copy that later changes do not reach."""
+        return TrackedChannels(
+            {name: channels.copy() for name, channels in self.connections.items()},
+            {name: frames[:] for name, frames in self.processed.items()},
+        )
+
+
 class ChannelTracker:
     """Channels of all connections of an exchange.
 
@@ -106,7 +128,15 @@ class ChannelTracker:
     ) -> None:
         self._rules = rules
         self._earlier_frames = earlier_frames
-        self._connections: dict[tuple[str, str], ConnectionChannels] = {}
+        self._state = TrackedChannels({}, {})
+
+    def add_processed(self, frames: Iterable[tuple[FramePlace, str]]) -> None:
+        """Add frames that another process processed, in the order of receipt.
+
+        Each is applied once a later frame of its connection is followed, and tells of no loss.
+        """
+        for place, text in frames:
+            self._state.processed.setdefault(place.key, []).append((place, text))
 
     def follow(self, row: int, place: FramePlace, content: Any) -> SubscriptionEvent | None:  # noqa: ANN401
         """Follow the decoded JSON of a frame. Return the event of frames lost before it, if any."""
@@ -127,7 +157,7 @@ class ChannelTracker:
     def native_symbol(self, place: FramePlace, content: Any) -> str | None:  # noqa: ANN401 - JSON
         """Return the native symbol that a frame, followed before, is about; None if unknown."""
         channel = self._rules.read_channel(content)
-        channels = self._connections.get(place.key)
+        channels = self._state.connections.get(place.key)
         return channels.native_symbols.get(channel) if channels and channel is not None else None
 
     def _read_change(self, content: Any) -> ChannelChange | None:  # noqa: ANN401 - JSON
@@ -136,13 +166,24 @@ class ChannelTracker:
         return self._rules.read_change(content)
 
     def _find(self, place: FramePlace, *, begins: bool) -> ConnectionChannels:
-        channels = self._connections.get(place.key)
+        channels = self._state.connections.get(place.key)
         if channels is None:
-            channels = self._connections[place.key] = ConnectionChannels()
+            channels = self._state.connections[place.key] = ConnectionChannels()
             if not begins:
                 for received_us, text in self._earlier_frames(place):
                     self._restore(channels, received_us, text)
+        if self._state.processed:
+            self._apply_processed(channels, place)
         return channels
+
+    def _apply_processed(self, channels: ConnectionChannels, place: FramePlace) -> None:
+        """Apply the processed frames of a connection that came before a place."""
+        frames = self._state.processed.pop(place.key, [])
+        for earlier, text in frames:
+            if earlier.order < place.order:
+                self._restore(channels, earlier.recv_ns // 1000, text)
+        if later := [frame for frame in frames if frame[0].order > place.order]:
+            self._state.processed[place.key] = later
 
     def _restore(self, channels: ConnectionChannels, received_us: int, text: str) -> None:
         try:
@@ -161,13 +202,13 @@ class ChannelTracker:
         loss = channels.advance(number, place.recv_ns // 1000)
         return SubscriptionEvent(row, LOST, channels.markets, *loss) if loss else None
 
-    def save(self) -> Mapping[tuple[str, str], ConnectionChannels]:
+    def save(self) -> TrackedChannels:
         """Return the state, for `reset`."""
-        return {name: channels.copy() for name, channels in self._connections.items()}
+        return self._state.copy()
 
-    def reset(self, saved: Mapping[tuple[str, str], ConnectionChannels]) -> None:
+    def reset(self, saved: TrackedChannels) -> None:
         """Return to a saved state, to follow the same frames again."""
-        self._connections = {name: channels.copy() for name, channels in saved.items()}
+        self._state = saved.copy()
 
 
 def read_on_channel(exchange: Exchange, native_symbol: str | None, content: Any) -> Reading:  # noqa: ANN401

@@ -8,14 +8,17 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from candlewax.clickhouse.client import Database
 from candlewax.clickhouse.frame_journal import LEFT_OVER, FrameJournal
-from candlewax.core.frames import FrameBatch, SourceItem
+from candlewax.core.frames import FROM_DUMP, FROM_REST, FrameBatch, SourceItem
 from candlewax.core.schema import FRAMES, SOURCE, Columns, empty
+from candlewax.exchanges import EXCHANGES
 from candlewax.runtime.errors import log_failures
 
 RECENT_S: Final = 10
 """Seconds within which frames, dead letters and trades of one block are stored."""
 
 _COLUMNS: Final[Columns] = {**FRAMES, **SOURCE}
+
+_PLACE: Final = ("source", "source_partition", "source_offset", "recv_ns")
 
 # Trades and dead letters are stored after their frame. The text is read only of frames that match.
 # If all trades of a frame are duplicates, no table shows that it was processed, so it matches too:
@@ -59,6 +62,20 @@ ORDER BY received_at, received_ns, bronze_frames.connection, bronze_frames.sourc
 """
 
 
+# Of an exchange whose frames name no market: the channels of a connection may have changed between
+# two unprocessed frames, and each frame between them has a number.
+_SINCE: Final = """
+SELECT toUnixTimestamp64Micro(received_at) * 1000 + received_ns AS recv_ns,
+    toString(connection) AS connection, source_offset AS seq, frame, toString(source) AS source,
+    source_partition, source_offset
+FROM bronze_frames FINAL
+WHERE exchange = {exchange:String}
+    AND received_at >= fromUnixTimestamp64Micro(intDiv({first:Int64}, 1000), 'UTC')
+    AND NOT startsWith(connection, {rest:String}) AND NOT startsWith(connection, {dump:String})
+ORDER BY received_at, received_ns, bronze_frames.connection, bronze_frames.source, source_partition,
+    source_offset
+"""
+
 _STORED: Final = """
 SELECT toString(connection) AS connection, source_offset AS seq,
     toUnixTimestamp64Micro(received_at) * 1000 + received_ns AS recv_ns
@@ -97,9 +114,17 @@ class _UnprocessedFramePartition(StatefulSourcePartition[SourceItem, None]):
         )
         # All in the first batch, so that they precede newly received frames.
         batches = [
-            FrameBatch(exchange, frames) for exchange, frames in unprocessed if frames.height
+            FrameBatch(exchange, frames, processed=self._read_processed(exchange, frames))
+            for exchange, frames in unprocessed
+            if frames.height
         ]
         return batches + self._read_journal()
+
+    def _read_processed(self, exchange: str, unprocessed: pl.DataFrame) -> pl.DataFrame | None:
+        """Return the stored frames since the first of these that are none of them, if needed."""
+        if EXCHANGES[exchange].channels is None:
+            return None
+        return read_processed(self._database, exchange, unprocessed)
 
     def _select_own(self, exchange: str, frames: pl.DataFrame) -> pl.DataFrame:
         """Return the frames of connections whose markets this process reads."""
@@ -135,6 +160,21 @@ def read_unprocessed(database: Database, exchange: str) -> pl.DataFrame:
     """
     frames = database.query(_UNPROCESSED, {"exchange": exchange, "recent": RECENT_S})
     return frames.cast(_COLUMNS)  # type: ignore[arg-type]  # names to types
+
+
+def read_processed(database: Database, exchange: str, unprocessed: pl.DataFrame) -> pl.DataFrame:
+    """Return the stored websocket frames since the first of `unprocessed` that are none of them.
+
+    Output: FRAMES and SOURCE of one exchange, in the order of receipt.
+    """
+    parameters = {
+        "exchange": exchange,
+        "first": unprocessed["recv_ns"].min(),
+        "rest": FROM_REST,
+        "dump": FROM_DUMP,
+    }
+    stored = database.query(_SINCE, parameters).cast(_COLUMNS)  # type: ignore[arg-type]  # names to types
+    return stored.join(unprocessed, on=_PLACE, how="anti", maintain_order="left")
 
 
 def drop_stored(database: Database, exchange: str, frames: pl.DataFrame) -> pl.DataFrame:

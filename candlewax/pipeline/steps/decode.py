@@ -19,7 +19,12 @@ from candlewax.core.rows.records import Frame
 from candlewax.core.rows.row_batch import SMALL_BATCH_CHARACTERS, SMALL_BATCH_ROWS
 from candlewax.core.schema import BRONZE, TRADES, empty
 from candlewax.core.shards import WHOLE_EXCHANGES, ShardPlan
-from candlewax.core.trades.channels import ChannelTracker, no_earlier_frames
+from candlewax.core.trades.channels import (
+    PLACE_COLUMNS,
+    ChannelTracker,
+    FramePlace,
+    no_earlier_frames,
+)
 from candlewax.core.trades.decode import DecodedFrames, decode, reject_frames, reject_invalid_utf8
 from candlewax.exchanges import EXCHANGES
 from candlewax.pipeline.steps.assign_shards import Decoded, ShardAssigner
@@ -83,22 +88,29 @@ class DecodeStep:
         if exchange not in self._exchanges:
             self._counters.increment(received.count, "skipped", exchange)
             return []
+        if received.processed is not None:
+            self._add_processed(exchange, received.processed)
         small = _small_rows(received)
         if small:
             return self._decode_rows(exchange, received, small)
         return self._decode_columns(exchange, received.frames)
 
+    def _add_processed(self, exchange: str, frames: pl.DataFrame) -> None:
+        if tracker := self._trackers.get(exchange):
+            rows = frames.select(*PLACE_COLUMNS, "frame").iter_rows()
+            tracker.add_processed((FramePlace(*place), text) for *place, text in rows)
+
     def _decode_rows(
         self, exchange: str, received: FrameBatch, small: Sequence[Frame]
     ) -> list[tuple[str, Decoded]]:
         tracker = self._trackers.get(exchange)
-        saved = tracker.save() if tracker else {}
+        saved = tracker.save() if tracker else None
         try:
             decoded = rows.decode(EXCHANGES[exchange], small, self._instruments, tracker)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - logged there, and kept as a dead letter
-            if tracker:
+            if tracker and saved is not None:
                 tracker.reset(saved)
             return self._decode_columns(exchange, received.frames)
         if decoded.subscriptions:
@@ -138,13 +150,13 @@ class DecodeStep:
         Otherwise one such frame would end the pipeline at each start.
         """
         tracker = self._trackers.get(exchange)
-        saved = tracker.save() if tracker else {}
+        saved = tracker.save() if tracker else None
         try:
             return [decode(EXCHANGES[exchange], frames, self._instruments, tracker)]
         except MemoryError:
             raise
         except (Exception, PanicException) as error:  # noqa: BLE001 - logged, and kept as a dead letter
-            if tracker:
+            if tracker and saved is not None:
                 tracker.reset(saved)
             if not is_retry:
                 _log.exception("%s: decoding failed; such frames become dead letters", exchange)
