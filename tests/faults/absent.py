@@ -2,8 +2,8 @@
 once, or there is a reason that it is not.
 
 A trade that is not stored was skipped by the simulator, which its journal tells, or was sent before
-its exchange was first subscribed to, as far as stored (a process that is killed before it stores
-anything leaves nothing that could be wrong), or lies in an outage: those of its market sent before it were
+the first stored subscription of its exchange (a process that is killed before it stores anything
+leaves nothing that could be wrong), or lies in an outage: those of its market sent before it were
 received before the outage, those sent after it were received after the outage. The times at which
 trades were sent are not compared with outages, as trades that were on their way are lost with a
 connection.
