@@ -25,6 +25,12 @@ _CONTRACTS: Final[Columns] = {
     "contract_unit": pl.String,
 }
 
+_MARKET_FACTS: Final[Columns] = {
+    "symbol": pl.String,
+    "tick": pl.Decimal(38, 12),
+    "status": pl.String,
+}
+
 
 class Series(NamedTuple):
     """Key of the candles of one market in one timeframe."""
@@ -214,12 +220,19 @@ class Store:
 
     def contracts(self) -> pl.DataFrame:
         """Return exchange, symbol, contract_size and contract_unit of markets in contracts."""
+        return self._ask_instruments(statements.CONTRACTS, _CONTRACTS)
+
+    def market_facts(self, exchange: str) -> pl.DataFrame:
+        """Return symbol, tick (null if unknown) and status of an exchange's instruments."""
+        return self._ask_instruments(statements.MARKET_FACTS, _MARKET_FACTS, exchange=exchange)
+
+    def _ask_instruments(self, sql: str, schema: Columns, **parameters: str) -> pl.DataFrame:
         try:
-            return self.ask(statements.CONTRACTS)
+            return self.ask(sql, parameters)
         except QueryError as error:
             # The database is of an older version; the next process that stores creates the table.
             if "UNKNOWN_TABLE" in str(error):
-                return pl.DataFrame(schema=_CONTRACTS)
+                return pl.DataFrame(schema=schema)
             raise
 
     def days(self) -> pl.DataFrame:

@@ -22,6 +22,13 @@ WHERE i.contract_size IS NOT NULL
 GROUP BY exchange, symbol
 """
 
+MARKET_FACTS: Final = """
+SELECT symbol, argMax(i.tick, i.known_at) AS tick, argMax(toString(i.status), i.known_at) AS status
+FROM instruments AS i FINAL
+WHERE exchange = {exchange:String}
+GROUP BY symbol
+"""
+
 DAYS: Final = """
 SELECT exchange, symbol, open, close, volume, trade_count,
     toDateTime64(ohlcv.close_time, 6, 'UTC') AS close_time

@@ -34,6 +34,7 @@ NO_COMMANDS: Final = {
         "parts of a module",
     ),
     "manifests/": "files of an archive",
+    **dict.fromkeys(('"name": "binance"', '"only_from', '"ccxt_'), "lines of freqtrade's settings"),
     "warehouse/": "a folder of an archive",
     **dict.fromkeys(
         (

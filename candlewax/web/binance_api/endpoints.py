@@ -107,12 +107,24 @@ class BinanceApi:
         """Return the stored markets."""
         asked = params.read(queries.ExchangeInfo, request)
         names = await self._names(request, asked.symbol, asked.symbols)
+        exchange = _exchange(request)
+        rows_of_facts = await run_in_threadpool(self._store.market_facts, exchange)
+        facts = {row["symbol"]: row for row in rows_of_facts.iter_rows(named=True)}
+        known = self._subscribers.last_trades()
         body = {
             "timezone": "UTC",
             "serverTime": _now_ms(),
             "rateLimits": [],
             "exchangeFilters": [],
-            "symbols": [rows.market(name, symbol) for symbol, name in names.items()],
+            "symbols": [
+                rows.market(
+                    name,
+                    symbol,
+                    known[exchange, symbol].price if (exchange, symbol) in known else None,
+                    facts.get(symbol),
+                )
+                for symbol, name in names.items()
+            ],
         }
         return _respond(request, msgspec.json.encode(body))
 

@@ -94,24 +94,27 @@ def _id(trade: Mapping[str, Any]) -> int | str:
     return trade["sequence"] or str(trade["trade_id"])
 
 
-def market(name: str, symbol: str) -> dict[str, Any]:
+def market(
+    name: str, symbol: str, last_price: Decimal | None, facts: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Return a market as `exchangeInfo` has it.
 
-    The steps are those in which amounts are stored, of which every exchange's steps are multiples:
-    the exchange's own rules for orders are not known here.
+    `facts`: its tick and status, as the table `instruments` has them; None if it is not there. An
+    unknown step of prices is _STEP, or that of the last price if it is finer.
     """
     base, quote = assets(symbol)
-    step = plain(Decimal(1).scaleb(-DECIMALS))
-    price = {"minPrice": step, "maxPrice": _MOST, "tickSize": step}
-    lot = {"minQty": step, "maxQty": _MOST, "stepSize": step}
+    tick = (facts and facts["tick"]) or _step_of(last_price)
+    is_halted = facts is not None and facts["status"] in _HALTED
+    price = {"minPrice": plain(tick), "maxPrice": _MOST, "tickSize": plain(tick)}
+    lot = {"minQty": plain(_STEP), "maxQty": _MOST, "stepSize": plain(_STEP)}
     return {
         "symbol": name,
-        "status": "TRADING",
+        "status": "BREAK" if is_halted else "TRADING",
         "baseAsset": base,
-        "baseAssetPrecision": DECIMALS,
+        "baseAssetPrecision": _PRECISION,
         "quoteAsset": quote,
-        "quotePrecision": DECIMALS,
-        "quoteAssetPrecision": DECIMALS,
+        "quotePrecision": _PRECISION,
+        "quoteAssetPrecision": _PRECISION,
         "orderTypes": [],
         "icebergAllowed": False,
         "isSpotTradingAllowed": False,
@@ -121,6 +124,21 @@ def market(name: str, symbol: str) -> dict[str, Any]:
         "permissionSets": [["SPOT"]],
     }
 
+
+def _step_of(last_price: Decimal | None) -> Decimal:
+    if last_price is None:
+        return _STEP
+    exponent = last_price.normalize().as_tuple().exponent
+    assert isinstance(exponent, int)  # noqa: S101 - prices are numbers
+    return min(_STEP, Decimal(1).scaleb(exponent))
+
+
+_HALTED: Final = ("suspended", "delisted")
+
+_PRECISION: Final = 8
+"""Decimals of amounts at Binance. Programs refuse a market with a step of 10^-11 or less."""
+
+_STEP: Final = Decimal(1).scaleb(-_PRECISION)
 
 _MOST: Final = "9" * (38 - DECIMALS)
 

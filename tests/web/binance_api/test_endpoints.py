@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from candlewax.clickhouse.client import Database
 from tests.support.traded_market import COUNT, FIRST, candles, trade, trades
 from tests.support.web_server import BEGIN, Answer, Client
 
@@ -84,6 +85,34 @@ def test_each_exchange_has_a_path_of_its_own(client: Client) -> None:
     assert code(client.ask("/nasdaq/api/v3/klines", KLINES)) == -1121
     (market,) = client.ask("/kraken/api/v3/exchangeInfo").json["symbols"]
     assert (market["symbol"], market["baseAsset"], market["quoteAsset"]) == ("BTCUSD", "BTC", "USD")
+
+
+def test_steps_of_a_market_are_coarse_enough_for_programs_that_check_them(
+    client: Client, shared_tables: Database
+) -> None:
+    """Those of the table of instruments if it has them, else 10^-8, as at Binance; no finer ones,
+    which freqtrade refuses. A market that does not trade has a break.
+    """
+    (market,) = client.ask("/api/v3/exchangeInfo", BTC).json["symbols"]
+    price, lot = market["filters"]
+    assert (price["tickSize"], lot["stepSize"], market["status"]) == (
+        "0.00000001",
+        "0.00000001",
+        "TRADING",
+    )
+    shared_tables.client.command(
+        "INSERT INTO instruments (exchange, native_symbol, symbol, tick, status) "
+        "VALUES ('binance', 'BTCUSDT', 'BTC/USDT', 0.01, 'suspended')"
+    )
+    (market,) = client.ask("/api/v3/exchangeInfo", BTC).json["symbols"]
+    shared_tables.client.command("TRUNCATE TABLE instruments")
+    assert market["filters"][0] == {
+        "filterType": "PRICE_FILTER",
+        "minPrice": "0.01",
+        "maxPrice": price["maxPrice"],
+        "tickSize": "0.01",
+    }
+    assert market["status"] == "BREAK"
 
 
 def test_trades_are_found_by_id_and_by_time(client: Client) -> None:
