@@ -13,6 +13,7 @@ import polars as pl
 
 from candlewax.core.candles.open_candles import OpenCandles
 from candlewax.core.gaps.gap_tracker import Detection, Gap, GapTracker
+from candlewax.core.gaps.market_connections import Carrier, MarketConnections
 from candlewax.core.gaps.market_outages import MarketOutages
 from candlewax.core.gaps.numberings import Numberings, Start
 from candlewax.core.gaps.outages import OutageTracker
@@ -76,7 +77,31 @@ def save_deduplicator(deduplicator: Deduplicator) -> Snapshot:
             "connected": dict(outages.connected_at),
             "gone": dict(outages.disconnected_at),
         },
+        "market_connections": _save_market_connections(deduplicator.market_connections),
     }
+
+
+def _save_market_connections(connections: MarketConnections) -> Snapshot:
+    return {
+        "carriers": {
+            name: (each.process, sorted(each.native_symbols), each.last_frame_us)
+            for name, each in connections.carriers.items()
+        },
+        "lost": dict(connections.lost_since_us),
+        "known": [(*key, at_us) for key, at_us in connections.known_until_us.items()],
+    }
+
+
+def _load_market_connections(saved: Snapshot | None) -> MarketConnections:
+    """Return the connections of a snapshot; none of one that was written before there were any."""
+    if saved is None:
+        return MarketConnections()
+    carriers = {
+        name: Carrier(process, set(native_symbols), last_frame_us)
+        for name, (process, native_symbols, last_frame_us) in saved["carriers"].items()
+    }
+    known_until_us = {(name, process): at_us for name, process, at_us in saved["known"]}
+    return MarketConnections(carriers, saved["lost"], known_until_us)
 
 
 def load_deduplicator(snapshot: Snapshot) -> Deduplicator:
@@ -115,6 +140,7 @@ def load_deduplicator(snapshot: Snapshot) -> Deduplicator:
             saved["market_outages"]["connected"],
             saved["market_outages"]["gone"],
         ),
+        _load_market_connections(saved.get("market_connections")),
     )
     deduplicator.discard_changes()
     return deduplicator

@@ -33,4 +33,10 @@ EXCHANGES: dict[str, Exchange] = {
     )
 }
 
-__all__ = ["EXCHANGES", "Exchange"]
+
+def counts_trades(exchange: str) -> bool:
+    """Return whether numbers show which trades of an exchange are missing; True of unknown ones."""
+    return exchange not in EXCHANGES or EXCHANGES[exchange].counts_trades
+
+
+__all__ = ["EXCHANGES", "Exchange", "counts_trades"]

@@ -124,6 +124,7 @@ _COUNTERS: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
         "Outages that ended: spans of time without any connection.",
         ("exchange",),
     ),
+    "market_outages": ("candlewax_market_outages", "Market outages that ended.", ("exchange",)),
     "lost": (
         "candlewax_lost_frames",
         "Frames dropped because the frame buffer was full.",

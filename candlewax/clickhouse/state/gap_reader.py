@@ -6,9 +6,11 @@ from typing import Any, Final
 import polars as pl
 
 from candlewax.clickhouse.client import Database
+from candlewax.clickhouse.state.carrier_reader import OWN_CONNECTION, read_carriers
 from candlewax.core.frames import EVENT, FROM_DUMP, FROM_REST
 from candlewax.core.gaps.gap_state import OUTAGES
 from candlewax.core.gaps.gap_tracker import Detection
+from candlewax.core.gaps.market_connections import MarketConnections
 from candlewax.core.gaps.numberings import series, split_series
 from candlewax.core.gaps.outages import CONNECTED, DISCONNECTED, PROCESS, OutageTracker
 from candlewax.core.gaps.sequence_ranges import MissingRange
@@ -22,15 +24,6 @@ OVERLAPS: Final = (
     " gcd(greatest({0}.shards, 1), {{shards:UInt32}})) = 0"
 )
 """Condition on rows of a table with shards: those of any market of the parameters' shard."""
-
-_OWN_CONNECTION: Final = """(
-    empty(extractGroups(toString(connection), '-([0-9]+)of([0-9]+)-[0-9]+b?$') AS share)
-    OR modulo(
-        toInt64OrZero(share[1]) - {shard:UInt32}, gcd(toUInt64OrZero(share[2]), {shards:UInt32})
-    ) = 0
-)"""
-"""Condition on frames: those of connections that any market of the parameters' shard may have, as
-`shard_of_connection` says."""
 
 _OPEN_GAPS: Final = """
 SELECT exchange, symbol, first_sequence, last_sequence, min(missing) AS missing,
@@ -78,7 +71,7 @@ SELECT connection, argMax(JSONExtractString(frame, {{event:String}}), place) AS 
 FROM bronze_frames
 WHERE exchange = {{exchange:String}} AND kind = 'control' AND position(frame, {{event:String}}) > 0
     AND JSONExtractString(frame, {{event:String}}) IN {{kinds:Array(String)}}
-    AND {_OWN_CONNECTION}
+    AND {OWN_CONNECTION}
 GROUP BY connection
 ORDER BY connection
 """
@@ -87,7 +80,7 @@ _LAST_FRAME: Final = f"""
 SELECT toUnixTimestamp64Micro(max(received_at)) AS last_frame FROM bronze_frames
 WHERE exchange = {{exchange:String}}
     AND NOT startsWith(connection, {{rest:String}}) AND NOT startsWith(connection, {{dump:String}})
-    AND {_OWN_CONNECTION}
+    AND {OWN_CONNECTION}
 """
 
 _OUTAGES: Final = f"""
@@ -104,7 +97,7 @@ FROM bronze_frames
 WHERE exchange = {{exchange:String}} AND kind = 'control'
     AND received_at >= fromUnixTimestamp64Micro({{since:Int64}}, 'UTC')
     AND JSONExtractString(frame, {{event:String}}) = {{kind:String}}
-    AND {_OWN_CONNECTION}
+    AND {OWN_CONNECTION}
 """
 
 # `received_at` may be too late if our clock ran ahead, so the earlier of both times counts.
@@ -189,6 +182,10 @@ class GapReader:
         pending = list(self.read_outages(exchange, latest + 1).iter_rows())
         down_since_us = None if alive else max(known_until_us.values())
         return OutageTracker(alive, down_since_us, last_frame_us, pending, known_until_us)
+
+    def read_carriers(self, exchange: str) -> MarketConnections:
+        """Return the connections with the markets they carried, as stored frames show them."""
+        return read_carriers(self._query, exchange)
 
     def is_down(self, exchange: str, since: int) -> bool:
         """Return True if an exchange with a live connection at `since` has none any more.

@@ -33,6 +33,7 @@ from candlewax.core.gaps.sequence_ranges import SequenceRanges, SequenceRun
 from candlewax.core.shards import WHOLE, Shard
 from candlewax.core.trades.deduplicator import Deduplicator
 from candlewax.core.trades.unnumbered import ID_RETENTION
+from candlewax.exchanges import counts_trades
 
 ALL_STORED: Final[dict[str, Any]] = {"whole": True, "places": [""], "ends": [0]}
 """Parameters of the condition by which all stored trades count."""
@@ -143,13 +144,13 @@ class StateLoader:
         return deduplicator
 
     def load_market_outages(self, exchange: str) -> MarketOutages:
-        """Return the market outages that go on, or that no later live trade proves."""
+        """Return the market outages that go on, or that the number of a later trade may prove."""
         outages = MarketOutages()
         rows = self._query(queries.MARKET_OUTAGES, exchange).rows()
         for symbol, began, since, ended, last_trade in rows:
             if not ended:
                 outages.began[symbol], outages.since[symbol] = began, since
-            elif ended > last_trade:
+            elif ended > last_trade and counts_trades(exchange):
                 outages.unproven.setdefault(symbol, []).append((since, ended))
         return outages
 

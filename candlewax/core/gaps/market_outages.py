@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from candlewax.core.frames import EVENT
+from candlewax.core.gaps.outages import PROCESS
 from candlewax.core.instruments import Instrument
 from candlewax.core.schema import TIME, WEBSOCKET, Columns, empty
 
@@ -50,7 +51,8 @@ class SubscriptionEvent(NamedTuple):
     """A change of subscriptions, for `symbols`; `row` is the place of the event's frame.
 
     Of frames that are lost, `lost` is their number, and `since_us` when the last frame before them
-    came, in microseconds since 1970.
+    came, in microseconds since 1970. `process` sent the event, if it says so. `native_symbols`:
+    the markets again, in the same order, once `symbols` are unified.
     """
 
     row: int
@@ -58,14 +60,26 @@ class SubscriptionEvent(NamedTuple):
     symbols: tuple[str, ...] = ()
     lost: int = 0
     since_us: int = 0
+    process: str = ""
+    native_symbols: tuple[str, ...] = ()
 
     def with_unified_symbols(
         self, resolve: Callable[[str], Instrument | None]
     ) -> "SubscriptionEvent":
         """Return the event with unified symbols, of the markets that resolve."""
-        instruments = (resolve(native_symbol) for native_symbol in self.symbols)
+        resolved = {name: resolve(name) for name in self.symbols}
         return self._replace(
-            symbols=tuple(instrument.symbol for instrument in instruments if instrument)
+            symbols=tuple(each.symbol for each in resolved.values() if each),
+            native_symbols=tuple(name for name, each in resolved.items() if each),
+        )
+
+    def keep_symbols(self, is_kept: Callable[[str], bool]) -> "SubscriptionEvent":
+        """Return the event of the markets whose unified symbol is kept."""
+        pairs = zip(self.native_symbols, self.symbols, strict=True)
+        kept = [pair for pair in pairs if is_kept(pair[1])]
+        return self._replace(
+            symbols=tuple(symbol for _, symbol in kept),
+            native_symbols=tuple(native_symbol for native_symbol, _ in kept),
         )
 
 
@@ -75,7 +89,9 @@ def subscription_event(row: int, content: Mapping[str, Any]) -> SubscriptionEven
     if kind not in _KINDS:
         return None
     names = native_symbols if isinstance(native_symbols, list) and kind in _WITH_MARKETS else []
-    return SubscriptionEvent(row, kind, tuple(name for name in names if isinstance(name, str)))
+    symbols, process = tuple(name for name in names if isinstance(name, str)), content.get(PROCESS)
+    sender = process if isinstance(process, str) else ""
+    return SubscriptionEvent(row, kind, symbols, process=sender)
 
 
 class MarketOutage(NamedTuple):

@@ -8,6 +8,7 @@ import polars as pl
 
 from candlewax.core.candles.open_candles import WATERMARK_DELAY_US
 from candlewax.core.gaps.gap_state import OUTAGES
+from candlewax.core.gaps.market_connections import EVENT_START
 from candlewax.core.gaps.numberings import Opening
 from candlewax.core.rows.frame_decoder import DecodedRows
 from candlewax.core.rows.records import Trade
@@ -54,6 +55,12 @@ def pass_new(
     finder.remember(trades)
     received = [frame.recv_ns // 1000 for frame in decoded.frames if is_from_websocket(frame)]
     deduplicator.connections.record_received(max(received, default=0))
+    if deduplicator.market_connections.carriers:
+        deduplicator.market_connections.record_frames(
+            (frame.connection, frame.recv_ns // 1000)
+            for frame in decoded.frames
+            if not frame.text.startswith(EVENT_START)
+        )
     if trades:
         deduplicator.expire(max(trade.timestamp for trade in trades) - WATERMARK_DELAY_US)
     gap_state = deduplicator.gap_state({}, _NO_OUTAGES)

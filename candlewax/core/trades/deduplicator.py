@@ -23,6 +23,7 @@ from candlewax.core.gaps.gap_state import (
     first_seen_rows,
 )
 from candlewax.core.gaps.gap_tracker import GapTracker
+from candlewax.core.gaps.market_connections import MarketConnections
 from candlewax.core.gaps.market_outages import MarketOutages
 from candlewax.core.gaps.numberings import (
     BoundaryFinder,
@@ -46,7 +47,8 @@ class Deduplicator:
 
     `ranges_by_series`: received numbers, one series for each numbering of a symbol (`numberings`).
     `ids`: ids of trades without numbers. `gaps`: open gaps.
-    `connections`: open connections. `contradicted_minutes`: symbols and minutes (their starts,
+    `connections`: open connections; `market_connections`: with their markets, of an exchange whose
+    ids do not count trades. `contradicted_minutes`: symbols and minutes (their starts,
     microseconds since 1970) with a contradiction; no candle is shorter.
     """
 
@@ -57,6 +59,7 @@ class Deduplicator:
     contradicted_minutes: set[tuple[str, int]] = field(default_factory=set)
     numberings: Numberings = field(default_factory=Numberings)
     market_outages: MarketOutages = field(default_factory=MarketOutages)
+    market_connections: MarketConnections = field(default_factory=MarketConnections)
     _changes: dict[str, RangeChange] = field(default_factory=dict, init=False, repr=False)
     _missing_ranges: dict[str, pl.DataFrame] = field(default_factory=dict, init=False, repr=False)
     _gap_state: GapState | None = field(default=None, init=False, repr=False)
@@ -293,4 +296,5 @@ class Deduplicator:
             set(self.contradicted_minutes),
             self.numberings.copy(),
             self.market_outages.copy(),
+            self.market_connections.copy(),
         )

@@ -149,8 +149,7 @@ def _own_events(
 ) -> list[SubscriptionEvent]:
     """Return the events with the markets of one shard."""
     return [
-        event._replace(symbols=tuple(s for s in event.symbols if shard_index(s, count) == index))
-        for event in events
+        event.keep_symbols(lambda symbol: shard_index(symbol, count) == index) for event in events
     ]
 
 

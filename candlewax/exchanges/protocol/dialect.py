@@ -194,6 +194,11 @@ class Exchange:
     control_texts: frozenset[str] = frozenset()
     channels: ChannelRules | None = None
 
+    @cached_property
+    def counts_trades(self) -> bool:
+        """True if numbers of its trades show which ones are missing."""
+        return any(layout.dialect.trade_ids is TradeIds.NUMBERED for layout in self.layouts)
+
 
 def order_by_likelihood(
     layouts: Sequence[FrameTemplate], frames: pl.DataFrame

@@ -1,7 +1,7 @@
 """Bytewax step from decoded trades to those received for the first time."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import attrgetter
@@ -15,7 +15,7 @@ from candlewax.core.batch import Batch
 from candlewax.core.candles import open_candles
 from candlewax.core.candles.combine import MINUTE
 from candlewax.core.gaps.gap_state import NO_GAPS, GapState
-from candlewax.core.gaps.market_outages import FOREVER, MARKET_OUTAGES, outage_rows
+from candlewax.core.gaps.market_outages import MARKET_OUTAGES
 from candlewax.core.gaps.numberings import Numberings, Opening
 from candlewax.core.rows.candles import batch_watermark
 from candlewax.core.rows.columns import decoded_columns, outage_columns
@@ -34,6 +34,7 @@ from candlewax.core.trades.unnumbered import drop_stored
 from candlewax.pipeline.steps.assign_shards import Decoded
 from candlewax.pipeline.steps.batch_counts import count_batch
 from candlewax.pipeline.steps.gap_reporter import GapReporter
+from candlewax.pipeline.steps.market_outage_reporter import MarketOutageReporter
 from candlewax.runtime.counters import Counters
 from candlewax.runtime.errors import log_failures
 
@@ -59,13 +60,13 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         stores: bool = True,
         is_subscribed: Callable[[str, str], bool] = lambda *_: True,
     ) -> None:
-        self._is_subscribed = is_subscribed
         self._state_loader = state_loader
         self._counters = counters
         self._deduplicator = load_deduplicator(snapshot) if snapshot else None
         self._stores = stores
         is_resumed = snapshot is not None
         self._gap_reporter = GapReporter(state_loader, counters, is_resumed=is_resumed)
+        self._outage_reporter = MarketOutageReporter(counters, is_subscribed)
         self._finder: ContradictionFinder | None = None
         self._last_read_minute = 0
         self._shard = WHOLE
@@ -150,7 +151,9 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
             trades = trades if fresh.all() else trades.filter(fresh)
             self._deduplicator.expire(open_candles.batch_watermark(decoded.trades))
         count_batch(self._counters, decoded, trades.height, contradictions.height)
-        market_outages = self._follow_subscriptions(decoded, latest)
+        market_outages = empty(MARKET_OUTAGES)
+        if self._deduplicator and self._stores:
+            market_outages = self._outage_reporter.rows_for(self._deduplicator, decoded, latest)
         tables, gap_state = self._gap_tables(decoded, trades)
         trades = drop_column(trades, "row")
         tables["dead_letters"] = decoded.dead_letters
@@ -227,31 +230,6 @@ class DeduplicateStep(StatefulBatchLogic[Decoded, AnyBatch, Snapshot | None]):
         previous = deduplicator.market_outages
         deduplicator.add_spans(set(previous.time_ranges()) ^ set(outages.time_ranges()))
         deduplicator.market_outages = outages
-
-    def _follow_subscriptions(
-        self, decoded: DecodedFrames, latest: Mapping[str, int]
-    ) -> pl.DataFrame:
-        """Apply subscription events and trades to the market outages.
-
-        `latest` is from before the batch. Return MARKET_OUTAGES that began or ended.
-        """
-        deduplicator = self._deduplicator
-        if deduplicator is None or not self._stores:
-            return empty(MARKET_OUTAGES)
-        outages = deduplicator.market_outages
-        changed = outages.apply_events(
-            decoded.connection_frames, decoded.subscriptions, latest, decoded.placed_trades
-        )
-        proven = outages.take_proven(decoded.trades)
-        deduplicator.add_spans(
-            (outage.symbol, outage.since, (outage.ended or FOREVER) - 1) for outage in changed
-        )
-        deduplicator.add_spans((symbol, since, ended - 1) for symbol, since, ended in proven)
-        refused = sum(self._is_subscribed(decoded.exchange, symbol) for symbol in outages.began)
-        self._counters.set_gauge(
-            refused, "refused_markets", decoded.exchange, part=decoded.shard.index
-        )
-        return outage_rows(decoded.exchange, changed)
 
     def _report_opened(self, exchange: str, opened: Sequence[tuple[str, Opening]]) -> pl.DataFrame:
         """Log and count numberings that opened. Return NUMBERINGS."""

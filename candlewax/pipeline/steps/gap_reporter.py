@@ -12,6 +12,7 @@ from candlewax.core.schema import GAP_REPAIRED, GAPS, TIME, empty
 from candlewax.core.shards import WHOLE, Shard, shard_columns, shard_of_connection
 from candlewax.core.trades.decode import DecodedFrames
 from candlewax.core.trades.deduplicator import Deduplicator
+from candlewax.exchanges import counts_trades
 from candlewax.runtime.counters import Counters
 
 _OUTAGE: Final = pl.col("began", "ended").cast(TIME)
@@ -52,6 +53,8 @@ class GapReporter:
         self._has_started = True
         if not self._is_resumed:
             deduplicator.connections = self._gap_reader.read_connections(exchange)
+            if not counts_trades(exchange):
+                deduplicator.market_connections = self._gap_reader.read_carriers(exchange)
         stored = self._gap_reader.read_open_gaps(exchange)
         missing_ranges = deduplicator.gaps.restore(
             stored, deduplicator.ranges_by_series, may_replay=self._is_resumed
