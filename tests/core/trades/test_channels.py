@@ -112,8 +112,8 @@ def test_frames_are_read_by_the_channels_before_them(way: Read) -> None:
     assert details == {n: unknown.format(c) for n, c in ((5, 17), (14, 17), (18, 18), (19, 20))}
     since_us = RECEIVED_NS // 1000
     assert lost == [
-        (7, "lost", ("SOL/USD",), 2, since_us + 6_000_000),
-        (11, "lost", ("BTC/USD", "ETH/USD"), 3, since_us + 9_000_000),
+        (7, "lost", ("SOL/USD",), 2, since_us + 6_000_000, "", ("tSOLUSD",)),
+        (11, "lost", ("BTC/USD", "ETH/USD"), 3, since_us + 9_000_000, "", ("tBTCUSD", "tETHUSD")),
     ]
     assert kinds[8] == 2
 

@@ -12,6 +12,7 @@ from candlewax.feeds.rest.span_pages import BackfillError, SpanCounts, pages
 from candlewax.feeds.rest.start_fill import StartSpan
 from candlewax.simulator.server import Simulator
 from tests.support.mending import asked, hear, markets, played
+from tests.support.playing import INSTRUMENTS
 
 pytestmark = pytest.mark.slow("each test stores trades of a played market", seconds=3)
 
@@ -22,6 +23,16 @@ def store_outage(tables: Database, exchange: str, began_us: int) -> None:
     names = ["exchange", "began", "ended", "shards", "shard"]
     row = [exchange, began, began + timedelta(seconds=1), 0, 0]
     tables.client.insert("outages", [row], column_names=names)
+
+
+def store_market_outage(
+    tables: Database, exchange: str, symbol: str, began_us: int, ended_us: int
+) -> None:
+    """Store an outage of a market, 0 for an end that is yet to come."""
+    moments = [datetime.fromtimestamp(time_us / 1_000_000, UTC) for time_us in (began_us, ended_us)]
+    names = ["exchange", "symbol", "began", "since", "ended"]
+    row = [exchange, symbol, moments[0], moments[0], moments[1]]
+    tables.client.insert("market_outages", [row], column_names=names)
 
 
 def span_fills(
@@ -62,6 +73,62 @@ def test_trades_of_an_outage_are_requested_once(tables: Database, exchange: str)
         answers.clear()
         fills.run()
         assert answers == {}
+
+
+def requested(answers: dict[str, list[Answer]]) -> dict[str, set[int]]:
+    """Return the ids of the trades that came, by market, and forget them."""
+    found = {
+        native_symbol: {number for answer in each for number in answer.page.numbers}
+        for native_symbol, each in answers.items()
+    }
+    answers.clear()
+    return found
+
+
+def test_trades_of_a_market_outage_are_requested_once_it_is_over(tables: Database) -> None:
+    """Of that market only; another one that ends later, and began earlier, is requested too."""
+    with played() as (simulator, _):
+        hear(tables, simulator, "bitstamp", lambda place, _: place == 0)
+        answers: dict[str, list[Answer]] = {}
+        fills = span_fills(tables, simulator, "bitstamp", answers)
+        of_market = markets(simulator, "bitstamp")
+        native_symbol, trades = next(iter(of_market.items()))
+        found = INSTRUMENTS.resolve("bitstamp", native_symbol)
+        assert found
+        assert len(of_market) > 1
+        began, now = trades[len(trades) // 2].time_us, time.time_ns() // 1000
+        store_market_outage(tables, "bitstamp", found.symbol, began, 0)
+        fills.run()
+        assert requested(answers) == {}
+        store_market_outage(tables, "bitstamp", found.symbol, began, now)
+        fills.run()
+        received = requested(answers)
+        assert received.keys() == {native_symbol}
+        assert {t.trade_id for t in trades if t.time_us >= began} <= received[native_symbol]
+        fills.run()
+        assert requested(answers) == {}
+        store_market_outage(tables, "bitstamp", found.symbol, trades[0].time_us, now - 1)
+        fills.run()
+        assert {t.trade_id for t in trades} <= requested(answers)[native_symbol]
+
+
+def test_outages_before_the_start_are_requested_if_they_are_recent(tables: Database) -> None:
+    """The process before may have been killed before it had requested them."""
+    with played() as (simulator, _):
+        hear(tables, simulator, "bitstamp", lambda place, _: place == 0)
+        native_symbols = list(markets(simulator, "bitstamp"))
+        names = [INSTRUMENTS.resolve("bitstamp", native) for native in native_symbols]
+        first, second = (instrument.symbol for instrument in names[:2] if instrument)
+        answers: dict[str, list[Answer]] = {}
+        now = time.time_ns() // 1000
+        store_market_outage(tables, "bitstamp", first, now - 60_000_000, now - 50_000_000)
+        old = now - 2 * 3_600_000_000
+        store_market_outage(tables, "bitstamp", second, old, old + 1)
+        span_fills(tables, simulator, "bitstamp", answers).run()
+        assert requested(answers).keys() == {native_symbols[0]}
+        store_outage(tables, "bitstamp", now - 60_000_000)
+        span_fills(tables, simulator, "bitstamp", answers).run()
+        assert requested(answers).keys() == set(native_symbols)
 
 
 def test_outage_is_left_to_a_request_that_waits_and_reaches_back_further(tables: Database) -> None:
