@@ -16,7 +16,7 @@ from candlewax.core.frames import FROM_REST
 from candlewax.simulator.frames import trades as written
 from candlewax.simulator.market import catalog
 from candlewax.simulator.market.market import Market, Trade
-from tests.both_paths import odd_frames
+from tests.both_paths import made_markets, odd_frames
 
 BEGIN_US: Final = 1_780_000_000_000_000
 MINUTE_US: Final = 60_000_000
@@ -45,16 +45,6 @@ class _Trading:
     skipped: list[Trade] = field(default_factory=list)
 
 
-def _markets() -> list[Market]:
-    order_us = 1_000
-    spot = (
-        catalog.spot_binance(order_us) + catalog.spot_kraken(order_us)
-        + catalog.spot_coinbase(order_us)
-    )  # fmt: skip
-    ether = replace(catalog.USDM_BTC, native_symbol="ETHUSDT", base="ETH", first_id=5)
-    return [*spot, catalog.USDM_BTC, ether, catalog.KRAKEN_EUR, catalog.COINBASE_CROSS]
-
-
 class FrameMaker:
     """Makes frames one after another, in the order in which they are emitted."""
 
@@ -62,7 +52,7 @@ class FrameMaker:
         self._rng = Random(seed)
         self._now_us = BEGIN_US
         self._tradings: dict[str, list[_Trading]] = {}
-        for market in _markets():
+        for market in made_markets.markets():
             trading = _Trading(market, market.first_id)
             self._tradings.setdefault(market.exchange, []).append(trading)
         self._exchanges = list(self._tradings)
@@ -82,7 +72,7 @@ class FrameMaker:
     def frames(self, trades: int) -> Iterator[MadeFrame]:
         """Return frames of about so many trades."""
         for exchange in self._exchanges:
-            yield self._event(exchange, "connected")
+            yield from self._connect(exchange)
         made = 0
         while made < trades:
             roughness, together = self._rng.choice(ROUGHNESS), self._rng.choice((1, 1, 1, 5, 40))
@@ -146,18 +136,8 @@ class FrameMaker:
         return result
 
     def _text(self, trades: list[Trade], kind: str = "update") -> str:
-        trade, rng = trades[0], self._rng
-        exchange, unit_us = trade.market.exchange, 1 if rng.random() < 0.1 else 1_000
-        if exchange == "binance":
-            return written.binance(trade, self._now_us, unit_us)
-        if exchange == "binance_usdm":
-            return written.binance_usdm(trade, self._now_us, unit_us)
-        if exchange == "kraken":
-            has_ids = trade.market.has_ids
-            return written.kraken_v2(trades, kind) if has_ids else written.kraken_v1(trades)
-        if trade.market is catalog.COINBASE_CROSS:
-            return written.coinbase_match(trade)
-        return written.coinbase_advanced(trades, self._now_us, self._made, kind)
+        unit_us = 1 if self._rng.random() < 0.1 else 1_000
+        return made_markets.text(trades, self._now_us, unit_us, self._made, kind)
 
     def _send(self, trading: _Trading) -> MadeFrame:
         trades = self._trades(trading)
@@ -263,7 +243,14 @@ class FrameMaker:
             yield self._event(exchange, "disconnected")
         self._now_us += self._rng.choice((1_000, 2_000_000, 70_000_000))
         self._processes[exchange] += self._rng.random() < 0.3
+        yield from self._connect(exchange)
+
+    def _connect(self, exchange: str) -> Iterator[MadeFrame]:
+        """Send that a connection begins, and most often that it is subscribed to all markets."""
         yield self._event(exchange, "connected")
+        if self._rng.random() < 0.8:
+            names = [trading.market.native_symbol for trading in self._tradings[exchange]]
+            yield self._event(exchange, "subscribed", instruments=names)
 
     def _refuse(self, trading: _Trading) -> Iterator[MadeFrame]:
         """Send that a market is refused, and most often that it is subscribed at last."""

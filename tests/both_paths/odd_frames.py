@@ -32,6 +32,7 @@ SPOILS: Final[dict[str, Sequence[Callable[[str], str]]]] = {
     "binance_usdm": faults.BINANCE,
     "kraken": faults.KRAKEN,
     "coinbase": faults.COINBASE,
+    "bitstamp": faults.ANY,
 }
 GARBAGE: Final = (
     "", "{}", "[]", "null", "1", '"text"', "{", faults.GATEWAY, "\x00", '{"data":[]}',
@@ -126,6 +127,7 @@ def control_frame(rng: Random, exchange: str, trade: Trade, now_us: int) -> str:
             lambda: control.coinbase_error("no", "why"),
             lambda: control.coinbase_exchange_subscriptions([name]),
         ),
+        "bitstamp": (lambda: '{"event":"bts:heartbeat","channel":"","data":{"status":"success"}}',),
     }
     binance: Sequence[Callable[[], str]] = (
         lambda: control.binance_ack(3),
