@@ -1,5 +1,7 @@
--- Market outages: spans of time in which an exchange refused one market while connected. Spans
--- without any connection are in `outages`.
+-- Market outages: spans of time in which an exchange refused one market while connected, or in which
+-- frames of its connection were lost. Where ids do not count trades, also those in which no connection
+-- was subscribed to the market: from the last frame of its connection on. Spans without any connection
+-- are in `outages`.
 CREATE TABLE IF NOT EXISTS market_outages
 (
     exchange    LowCardinality(String),

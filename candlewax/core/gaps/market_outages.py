@@ -2,8 +2,8 @@
 
 A feed puts events among its frames: which markets the exchange refused, which the instruments file
 dropped, and which are subscribed at last. Spans in which frames of a connection were lost, as their
-numbers show, count too. No candle of such a span is complete until the number of a later trade
-proves what was missed.
+numbers show, count too, and those of `market_connections`. No candle of such a span is complete
+until the number of a later trade proves what was missed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
