@@ -105,6 +105,7 @@ def test_boards_show_only_known_metrics() -> None:
         "candlewax_skipped_frames_total",
         "candlewax_gaps_total",
         "candlewax_outages_total",
+        "candlewax_market_outages_total",
         "candlewax_cross_check_failures_total",
         "candlewax_cross_check_mismatches_total",
         # Bars are off unless a market has thresholds.
