@@ -53,6 +53,9 @@ class MarketConnections:
     lost_since_us: dict[str, int] = field(default_factory=dict)
     known_until_us: dict[tuple[str, str], int] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        return bool(self.carriers or self.lost_since_us or self.known_until_us)
+
     def observe(
         self, bronze: pl.DataFrame, events: Sequence[SubscriptionEvent]
     ) -> list[MarketOutage]:

@@ -118,7 +118,7 @@ class GapFiller:
     def _span_fills(self, worker: WorkerThread) -> SpanFills:
         span, rest = self._start_span or StartSpan(0), self._endpoint.rest
         parts = self._database, self._exchange, self._client, rest, span, self._put, worker.pause
-        return SpanFills(*parts, self._reads_market)
+        return SpanFills(*parts, self._reads_market, self._timing.settle_s)
 
     def _run_round(self) -> bool:
         """Request the trades of gaps that are due. Return True if any gap was due."""

@@ -1,11 +1,11 @@
 """Requests for spans of time: of the one before the start, and of outages that no gap shows.
 
-Where ids do not count trades, nothing tells which trades an outage cost, be it one of the exchange
-or of single markets. So all trades of its time are requested once it is over; those that are stored
-are known by their ids.
+Where ids do not count trades, nothing tells which trades an outage cost. Of each market it is a row
+of `market_outages`, from the last frame of its connection until it is subscribed again. So all
+trades since its begin are requested once it is over; those that are stored are known by their ids.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from candlewax.clickhouse.client import Database
@@ -17,26 +17,19 @@ _MARGIN_US: Final = 2_000_000
 """Time before an outage that is requested, too: trades of it may still have been on their way."""
 
 _RECENT_US: Final = 3_600_000_000
-"""Outages stored or ended so long before the start are requested, too: the process before may have
-been killed before it had requested all. So late an outage may be stored after its end."""
+"""Outages that ended so long before the start are requested, too: the process before may have been
+killed before it had requested all. So late an outage may be stored after its end."""
 
 _NOW: Final = "SELECT toUnixTimestamp64Micro(now64(6)) AS now"
 
 _OUTAGES: Final = """
-SELECT toUnixTimestamp64Micro(min(began)) AS began,
-    toUnixTimestamp64Micro(max(inserted_at)) AS inserted, count() AS outages
-FROM outages
-WHERE exchange = {exchange:String}
-    AND inserted_at > fromUnixTimestamp64Micro({since:Int64}, 'UTC')
-"""
-
-_MARKET_OUTAGES: Final = """
 SELECT symbol, toUnixTimestamp64Micro(stored.began) AS began,
     toUnixTimestamp64Micro(min(stored.since)) AS since,
     toUnixTimestamp64Micro(max(stored.ended)) AS ended
 FROM market_outages AS stored
 WHERE exchange = {exchange:String}
     AND stored.ended > fromUnixTimestamp64Micro({since:Int64}, 'UTC')
+    AND stored.ended <= now64(6) - toIntervalMicrosecond({settle:Int64})
 GROUP BY symbol, stored.began
 ORDER BY symbol, began
 """
@@ -48,18 +41,12 @@ GROUP BY symbol
 ORDER BY symbol
 """
 
-_MARKETS: Final = """
-SELECT DISTINCT symbol, native_symbol FROM silver_trades
-WHERE exchange = {exchange:String} AND via = 'websocket'
-    AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC') - INTERVAL 1 DAY
-"""
-
 
 class SpanFills:
     """Requests of the spans of one exchange, for use by one thread.
 
     `put` is called with a native symbol and each response about it. `reads_market` says whether
-    this process reads a unified symbol.
+    this process reads a unified symbol. Trades have `settle_s` seconds after an outage to be shown.
     """
 
     def __init__(
@@ -72,6 +59,7 @@ class SpanFills:
         put: Callable[[str, Answer], None],
         wait: Callable[[float], object],
         reads_market: Callable[[str], bool] = lambda _: True,
+        settle_s: float = 0.0,
     ) -> None:
         self._database = database
         self._exchange = exchange
@@ -80,10 +68,11 @@ class SpanFills:
         self._put = put
         self._wait = wait
         self._reads_market = reads_market
+        self._settle_us = int(settle_s * 1_000_000)
         names = markets_to_fill(database, exchange, rest, span, wait)
         self._fills = [StartFill(client, rest, names, span.begin_us, put)]
         now_us = 0 if rest.shows_gaps else int(database.query(_NOW, {}, wait).item())
-        self._since_us = self._ended_since_us = now_us - _RECENT_US
+        self._since_us = now_us - _RECENT_US
         self._found: dict[tuple[str, int], int] = {}
         """When each market outage that was found ended, by symbol and begin."""
 
@@ -91,26 +80,16 @@ class SpanFills:
         """Request what is due: of the span before the start, and of outages that are over."""
         if not self._rest.shows_gaps:
             self._find_outages()
-            self._find_market_outages()
         for fill in self._fills:
             fill.run()
         self._fills = [fill for fill in self._fills if not fill.is_done]
 
     def _find_outages(self) -> None:
-        parameters = {"exchange": self._exchange, "since": self._since_us}
-        began, inserted, count = self._database.query(_OUTAGES, parameters, self._wait).row(0)
-        if not count:
-            return
-        self._since_us = inserted
-        begin = {"exchange": self._exchange, "begin": began}
-        rows = self._database.query(_MARKETS, begin, self._wait).rows()
-        self._add(
-            began, [native_symbol for symbol, native_symbol in rows if self._reads_market(symbol)]
-        )
-
-    def _find_market_outages(self) -> None:
-        parameters = {"exchange": self._exchange, "since": self._ended_since_us}
-        rows = self._database.query(_MARKET_OUTAGES, parameters, self._wait).rows()
+        """Find market outages that ended, each once, and request the trades since their begins."""
+        parameters = {
+            "exchange": self._exchange, "since": self._since_us, "settle": self._settle_us,
+        }  # fmt: skip
+        rows = self._database.query(_OUTAGES, parameters, self._wait).rows()
         begins: dict[str, int] = {}
         for symbol, began, since, ended in rows:
             if (symbol, began) not in self._found:
@@ -119,16 +98,19 @@ class SpanFills:
                     begins[symbol] = min(since, begins.get(symbol, since))
         if not begins:
             return
-        self._ended_since_us = max(self._found.values()) - _RECENT_US
-        self._found = {key: at for key, at in self._found.items() if at > self._ended_since_us}
+        self._since_us = max(self._since_us, max(self._found.values()) - _RECENT_US)
+        self._found = {key: at_us for key, at_us in self._found.items() if at_us > self._since_us}
+        for began_us, names in self._markets_by_begin(begins).items():
+            self._add(began_us, names)
+
+    def _markets_by_begin(self, begins: Mapping[str, int]) -> dict[int, list[str]]:
+        """Return the native symbols of markets by begin, of those with a stored trade."""
         symbols = {"exchange": self._exchange, "symbols": list(begins)}
-        names_by_begin: dict[int, list[str]] = {}
-        for symbol, native_symbol in self._database.query(
-            _NATIVE_SYMBOLS, symbols, self._wait
-        ).iter_rows():
-            names_by_begin.setdefault(begins[symbol], []).append(native_symbol)
-        for began, names in names_by_begin.items():
-            self._add(began, names)
+        rows = self._database.query(_NATIVE_SYMBOLS, symbols, self._wait)
+        names: dict[int, list[str]] = {}
+        for symbol, native_symbol in rows.iter_rows():
+            names.setdefault(begins[symbol], []).append(native_symbol)
+        return names
 
     def _add(self, began_us: int, native_symbols: Sequence[str]) -> None:
         """Request the trades of markets since the begin of an outage.

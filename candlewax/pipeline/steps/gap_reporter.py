@@ -53,8 +53,9 @@ class GapReporter:
         self._has_started = True
         if not self._is_resumed:
             deduplicator.connections = self._gap_reader.read_connections(exchange)
-            if not counts_trades(exchange):
-                deduplicator.market_connections = self._gap_reader.read_carriers(exchange)
+        if not counts_trades(exchange) and not deduplicator.market_connections:
+            # A snapshot of an earlier version knows none.
+            deduplicator.market_connections = self._gap_reader.read_carriers(exchange)
         stored = self._gap_reader.read_open_gaps(exchange)
         missing_ranges = deduplicator.gaps.restore(
             stored, deduplicator.ranges_by_series, may_replay=self._is_resumed

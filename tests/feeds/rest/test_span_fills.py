@@ -1,7 +1,7 @@
 """Trades of an outage are requested by REST once it is over, where no gap shows them."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -17,14 +17,6 @@ from tests.support.playing import INSTRUMENTS
 pytestmark = pytest.mark.slow("each test stores trades of a played market", seconds=3)
 
 
-def store_outage(tables: Database, exchange: str, began_us: int) -> None:
-    """Store an outage, as the pipeline does once trades come again."""
-    began = datetime.fromtimestamp(began_us / 1_000_000, UTC)
-    names = ["exchange", "began", "ended", "shards", "shard"]
-    row = [exchange, began, began + timedelta(seconds=1), 0, 0]
-    tables.client.insert("outages", [row], column_names=names)
-
-
 def store_market_outage(
     tables: Database, exchange: str, symbol: str, began_us: int, ended_us: int
 ) -> None:
@@ -36,7 +28,11 @@ def store_market_outage(
 
 
 def span_fills(
-    tables: Database, simulator: Simulator, exchange: str, answers: dict[str, list[Answer]]
+    tables: Database,
+    simulator: Simulator,
+    exchange: str,
+    answers: dict[str, list[Answer]],
+    settle_s: float = 0.0,
 ) -> SpanFills:
     """Fills whose responses are kept by market. Waiting only moves the clock of the client."""
     (endpoint,) = asked(simulator, exchange).values()
@@ -51,7 +47,19 @@ def span_fills(
     def put(native_symbol: str, answer: Answer) -> None:
         answers.setdefault(native_symbol, []).append(answer)
 
-    return SpanFills(tables, exchange, client, endpoint.rest, StartSpan(0), put, time.sleep)
+    parts = tables, exchange, client, endpoint.rest, StartSpan(0), put, time.sleep
+    return SpanFills(*parts, settle_s=settle_s)
+
+
+def store_outage(
+    tables: Database, simulator: Simulator, exchange: str, began_us: int, ended_us: int = 0
+) -> None:
+    """Store an outage of all markets, as if the last connection was lost; it ended now."""
+    for native_symbol in markets(simulator, exchange):
+        instrument = INSTRUMENTS.resolve(exchange, native_symbol)
+        assert instrument
+        ended = ended_us or time.time_ns() // 1000
+        store_market_outage(tables, exchange, instrument.symbol, began_us, ended)
 
 
 @pytest.mark.parametrize("exchange", ["bitstamp", "gemini"])
@@ -65,7 +73,7 @@ def test_trades_of_an_outage_are_requested_once(tables: Database, exchange: str)
         assert answers == {}
         times = sorted(t.time_us for each in markets(simulator, exchange).values() for t in each)
         began = times[len(times) // 2]
-        store_outage(tables, exchange, began)
+        store_outage(tables, simulator, exchange, began)
         fills.run()
         for native_symbol, trades in markets(simulator, exchange).items():
             received = {n for answer in answers[native_symbol] for n in answer.page.numbers}
@@ -126,9 +134,21 @@ def test_outages_before_the_start_are_requested_if_they_are_recent(tables: Datab
         store_market_outage(tables, "bitstamp", second, old, old + 1)
         span_fills(tables, simulator, "bitstamp", answers).run()
         assert requested(answers).keys() == {native_symbols[0]}
-        store_outage(tables, "bitstamp", now - 60_000_000)
-        span_fills(tables, simulator, "bitstamp", answers).run()
-        assert requested(answers).keys() == set(native_symbols)
+
+
+def test_outage_is_requested_once_its_trades_had_time_to_be_shown(tables: Database) -> None:
+    with played() as (simulator, _):
+        hear(tables, simulator, "bitstamp", lambda place, _: place == 0)
+        answers: dict[str, list[Answer]] = {}
+        fills = span_fills(tables, simulator, "bitstamp", answers, settle_s=1e6)
+        began = time.time_ns() // 1000 - 60_000_000
+        store_outage(tables, simulator, "bitstamp", began)
+        fills.run()
+        assert requested(answers) == {}
+        fills = span_fills(tables, simulator, "bitstamp", answers, settle_s=10)
+        store_outage(tables, simulator, "bitstamp", began - 1, began + 1_000_000)
+        fills.run()
+        assert requested(answers)
 
 
 def test_outage_is_left_to_a_request_that_waits_and_reaches_back_further(tables: Database) -> None:
@@ -138,14 +158,14 @@ def test_outage_is_left_to_a_request_that_waits_and_reaches_back_further(tables:
         fills = span_fills(tables, simulator, "bitstamp", {})
         began = simulator.journal[-1].trade.time_us
         simulator.fail_rate = 1
-        store_outage(tables, "bitstamp", began)
+        store_outage(tables, simulator, "bitstamp", began)
         fills.run()
         refused = len(simulator.rest_log)
         assert refused > 0
-        store_outage(tables, "bitstamp", began + 1_000_000)
+        store_outage(tables, simulator, "bitstamp", began + 1_000_000)
         fills.run()
         assert len(simulator.rest_log) == refused
-        store_outage(tables, "bitstamp", began - 1_000_000)
+        store_outage(tables, simulator, "bitstamp", began - 1_000_000)
         fills.run()
         assert len(simulator.rest_log) == 2 * refused
 
@@ -155,7 +175,7 @@ def test_outage_is_left_to_gaps_where_numbers_show_them(tables: Database) -> Non
         hear(tables, simulator, "binance", lambda place, _: place == 0)
         answers: dict[str, list[Answer]] = {}
         fills = span_fills(tables, simulator, "binance", answers)
-        store_outage(tables, "binance", simulator.journal[0].trade.time_us)
+        store_outage(tables, simulator, "binance", simulator.journal[0].trade.time_us)
         fills.run()
         assert answers == {}
 
