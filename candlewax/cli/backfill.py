@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,15 +14,18 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 from rich.console import Console
 
+from candlewax.clickhouse.client import connect
 from candlewax.core.instruments import Instruments
 from candlewax.core.instruments import load as load_instruments
 from candlewax.core.kind_marks import REAL
 from candlewax.core.shards import ShardPlan
 from candlewax.exchanges import EXCHANGES
+from candlewax.exchanges.protocol.rest import RestRules
 from candlewax.feeds.rest import backfill, dump_files
 from candlewax.feeds.rest.backfill import BackfillSource, Texts
-from candlewax.feeds.rest.client import Client
+from candlewax.feeds.rest.client import Answer, Client
 from candlewax.feeds.rest.dump_files import DumpError
+from candlewax.feeds.rest.id_check import CheckAnswer, IdCheck, check_nothing
 from candlewax.feeds.rest.span_pages import Span, SpanCounts, pages
 from candlewax.kafka import topic_kind
 from candlewax.kafka.client import KafkaClient
@@ -156,15 +159,24 @@ def _from_rest(
         )
     span = request.span or (0, 0)
 
-    def texts(wait: Callable[[float], bool]) -> Texts:
+    def texts(wait: Callable[[float], bool]) -> Iterator[Answer]:
         client = Client(
             endpoint.rest, endpoint.url, endpoint.key, is_simulated=endpoint.is_simulated, wait=wait
         )
-        return pages(
-            client, endpoint.rest, request.native_symbol, span, counters.add_bytes_read, counts
-        )
+        check = _id_check(settings, exchange, endpoint.rest)
+        name = request.native_symbol
+        for answer in pages(client, endpoint.rest, name, span, counters.add_bytes_read, counts):
+            check(name, answer)
+            yield answer
 
     return texts, span[1] - span[0]
+
+
+def _id_check(settings: Settings, exchange: str, rest: RestRules) -> CheckAnswer:
+    """Return the check of answers against stored trades; behind a broker they are not at hand."""
+    if settings.brokers or rest.shows_gaps:
+        return check_nothing
+    return IdCheck(connect(settings.clickhouse, settings.database), exchange, time.sleep)
 
 
 def run(arguments: argparse.Namespace, build: Callable[[Components], Dataflow]) -> int:

@@ -21,7 +21,7 @@ SAME_TRADE: Final = timedelta(seconds=1)
 """Greatest difference between two times that an exchange gives for the same trade: some cut them to
 the second over REST."""
 
-_SAME_TRADE_US: Final = SAME_TRADE // timedelta(microseconds=1)
+SAME_TRADE_US: Final = SAME_TRADE // timedelta(microseconds=1)
 
 _CHUNK_ROWS: Final = 20_000
 """Ids in a chunk, about, and in the dictionary of the newest. A chunk is dropped whole when it is
@@ -88,8 +88,7 @@ class KnownIds:
         near = [
             chunk.keys
             for chunk in self._chunks
-            if chunk.end_us + _SAME_TRADE_US >= begin_us
-            and chunk.begin_us - _SAME_TRADE_US <= end_us
+            if chunk.end_us + SAME_TRADE_US >= begin_us and chunk.begin_us - SAME_TRADE_US <= end_us
         ]
         known = find_known(keys, near)
         new = keys.filter(~pl.col("place").is_in(known.implode())) if known.len() else keys
@@ -102,12 +101,12 @@ class KnownIds:
 
     def add_few(self, trades: Sequence[TradeKey]) -> list[bool]:
         """Add the ids of a few trades, in the order received. Return which are new."""
-        if min(time_us for *_, time_us in trades) - _SAME_TRADE_US < self._recent_since_us:
+        if min(time_us for *_, time_us in trades) - SAME_TRADE_US < self._recent_since_us:
             return self._add_as_columns(trades)
         is_new = []
         for symbol, trade_id, time_us in trades:
             times = self._recent.setdefault((symbol, trade_id), [])
-            is_new.append(all(abs(time_us - other_us) > _SAME_TRADE_US for other_us in times))
+            is_new.append(all(abs(time_us - other_us) > SAME_TRADE_US for other_us in times))
             if is_new[-1]:
                 times.append(time_us)
                 self._unpacked.append((symbol, trade_id, time_us))
@@ -158,7 +157,7 @@ class KnownIds:
 
     def may_have_expired(self, time_us: int) -> bool:
         """Return whether the id of a trade of a time may have been dropped."""
-        return time_us < self.since_us + _SAME_TRADE_US
+        return time_us < self.since_us + SAME_TRADE_US
 
     def copy(self) -> "KnownIds":
         """Return a copy that later changes do not reach."""
@@ -217,7 +216,7 @@ def _find_repeated(keys: pl.DataFrame) -> pl.Series:
     rows = repeated.select("place", *_IDENTITY, pl.col("timestamp").cast(pl.Int64))
     for place, symbol, trade_id, time_us in rows.iter_rows():
         known = times.setdefault((symbol, trade_id), [])
-        if any(abs(time_us - other_us) <= _SAME_TRADE_US for other_us in known):
+        if any(abs(time_us - other_us) <= SAME_TRADE_US for other_us in known):
             places.append(place)
         else:
             known.append(time_us)

@@ -11,6 +11,7 @@ from typing import Final
 from candlewax.clickhouse.client import Database
 from candlewax.exchanges.protocol.rest import RestRules
 from candlewax.feeds.rest.client import Answer, Client
+from candlewax.feeds.rest.id_check import CheckAnswer, IdCheck, check_nothing
 from candlewax.feeds.rest.start_fill import StartFill, StartSpan, markets_to_fill
 
 _MARGIN_US: Final = 2_000_000
@@ -70,7 +71,10 @@ class SpanFills:
         self._reads_market = reads_market
         self._settle_us = int(settle_s * 1_000_000)
         names = markets_to_fill(database, exchange, rest, span, wait)
-        self._fills = [StartFill(client, rest, names, span.begin_us, put)]
+        self._check: CheckAnswer = (
+            check_nothing if rest.shows_gaps else IdCheck(database, exchange, wait)
+        )
+        self._fills = [self._fill(names, span.begin_us)]
         now_us = 0 if rest.shows_gaps else int(database.query(_NOW, {}, wait).item())
         self._since_us = now_us - _RECENT_US
         self._found: dict[tuple[str, int], int] = {}
@@ -123,4 +127,9 @@ class SpanFills:
             for name in native_symbols
             if not any(fill.covers(name, begin_us) for fill in self._fills)
         ]
-        self._fills.append(StartFill(self._client, self._rest, names, begin_us, self._put))
+        self._fills.append(self._fill(names, begin_us))
+
+    def _fill(self, native_symbols: Sequence[str], begin_us: int) -> StartFill:
+        return StartFill(
+            self._client, self._rest, native_symbols, begin_us, self._put, check=self._check
+        )

@@ -17,6 +17,7 @@ from typing import Final
 from candlewax.clickhouse.client import Database
 from candlewax.exchanges.protocol.rest import Cursor, Page, RestRules
 from candlewax.feeds.rest.client import Answer, Client, RefusalError
+from candlewax.feeds.rest.id_check import CheckAnswer, check_nothing
 from candlewax.feeds.rest.span_pages import BackfillError, Span, SpanCounts, pages
 
 _MARGIN_US: Final = 60_000_000
@@ -82,13 +83,15 @@ class StartFill:
         begin_us: int,
         put: Callable[[str, Answer], None],
         now: Callable[[], float] = time.monotonic,
+        check: CheckAnswer = check_nothing,
     ) -> None:
-        """`put` is called with a native symbol and each response about it."""
+        """`put` is called with a native symbol and each response about it; `check` before it."""
         self._client = client
         self._rest = rest
         self._begin_us = begin_us
         self._put = put
         self._now = now
+        self._check = check
         self._due_at = dict.fromkeys(native_symbols, now())
 
     @property
@@ -114,6 +117,7 @@ class StartFill:
                 continue
             try:
                 for answer in self._first_pages(native_symbol):
+                    self._check(native_symbol, answer)
                     self._put(native_symbol, answer)
             except (BackfillError, RefusalError) as error:
                 self._postpone(native_symbol, error)

@@ -11,7 +11,7 @@ from candlewax.feeds.rest.span_fills import SpanFills
 from candlewax.feeds.rest.span_pages import BackfillError, SpanCounts, pages
 from candlewax.feeds.rest.start_fill import StartSpan
 from candlewax.simulator.server import Simulator
-from tests.support.mending import asked, hear, markets, played
+from tests.support.mending import asked, hear, markets, played, with_other_ids
 from tests.support.playing import INSTRUMENTS
 
 pytestmark = pytest.mark.slow("each test stores trades of a played market", seconds=3)
@@ -190,3 +190,27 @@ def test_time_that_the_exchange_no_longer_shows_is_refused() -> None:
         found = pages(client, endpoint.rest, "btcusd", span, lambda _: None, SpanCounts())
         with pytest.raises(BackfillError, match="shows trades of the last 24 hours only"):
             next(found)
+
+
+def test_outage_is_not_filled_with_trades_that_would_count_twice(
+    tables: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log says so, and the market is not requested again."""
+    ask = Client.ask
+    monkeypatch.setattr(Client, "ask", lambda self, path: with_other_ids(ask(self, path)))
+    with played(1500) as (simulator, _):
+        hear(tables, simulator, "gemini", lambda *_: True)
+        answers: dict[str, list[Answer]] = {}
+        fills = span_fills(tables, simulator, "gemini", answers)
+        store_outage(tables, simulator, "gemini", simulator.journal[0].trade.time_us)
+        fills.run()
+        assert answers == {}
+        names = markets(simulator, "gemini").keys()
+        assert len(caplog.messages) == len(names)
+        for name, message in zip(names, caplog.messages, strict=True):
+            assert f"trades of {name} since" in message
+            assert "by other ids than the websocket" in message
+            assert "not asked for again before the next start" in message
+        requests = len(simulator.rest_log)
+        fills.run()
+        assert len(simulator.rest_log) == requests
