@@ -84,7 +84,12 @@ def save_deduplicator(deduplicator: Deduplicator) -> Snapshot:
 def _save_market_connections(connections: MarketConnections) -> Snapshot:
     return {
         "carriers": {
-            name: (each.process, sorted(each.native_symbols), each.last_frame_us)
+            name: (
+                each.process,
+                sorted(each.native_symbols),
+                each.last_frame_us,
+                each.last_trade_us,
+            )
             for name, each in connections.carriers.items()
         },
         "lost": dict(connections.lost_since_us),
@@ -97,8 +102,8 @@ def _load_market_connections(saved: Snapshot | None) -> MarketConnections:
     if saved is None:
         return MarketConnections()
     carriers = {
-        name: Carrier(process, set(native_symbols), last_frame_us)
-        for name, (process, native_symbols, last_frame_us) in saved["carriers"].items()
+        name: Carrier(process, set(native_symbols), *times)
+        for name, (process, native_symbols, *times) in saved["carriers"].items()
     }
     known_until_us = {(name, process): at_us for name, process, at_us in saved["known"]}
     return MarketConnections(carriers, saved["lost"], known_until_us)

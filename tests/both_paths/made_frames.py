@@ -240,7 +240,7 @@ class FrameMaker:
         """Send the end of a connection, or none, and the begin of the next one."""
         exchange = trading.market.exchange
         if self._rng.random() < 0.7:
-            yield self._event(exchange, "disconnected")
+            yield self._event(exchange, "disconnected", why=self._rng.choice(("silent", "stalled")))
         self._now_us += self._rng.choice((1_000, 2_000_000, 70_000_000))
         self._processes[exchange] += self._rng.random() < 0.3
         yield from self._connect(exchange)

@@ -30,12 +30,13 @@ Outage = tuple[str, int, int]
 
 @dataclass
 class Socket:
-    """A connection as it was: `last` is its last frame, `until` its end."""
+    """A connection as it was, with the times of its last frame, last trade and end."""
 
     name: str
     markets: tuple[str, ...]
     subscribed: int = 0
     last: int = 0
+    traded: int = 0
     until: int = 0
 
 
@@ -78,7 +79,7 @@ class Feed:
             f'"channel":"live_trades_{native}","event":"trade"}}'
         )
         self.add(name, text)
-        self.open[name].last = self.now
+        self.open[name].last = self.open[name].traded = self.now
 
     def connect(self, name: str, *, is_subscribed: bool = True) -> None:
         """Open a connection; it may die before it is subscribed."""
@@ -90,16 +91,23 @@ class Feed:
             self.add(name, json.dumps(ack, separators=(",", ":")))
         if is_subscribed:
             self.event(name, "subscribed", instruments=markets)
-            socket = self.open[name] = Socket(name, markets, self.now, self.now)
+            socket = self.open[name] = Socket(name, markets, *[self.now] * 3)
             self.sockets.append(socket)
 
     def lose(self, name: str, *, is_told: bool) -> None:
-        """End a connection; the watchdog may tell something before, and nothing tells it if not."""
-        if self.chance.random() < 0.3:
-            self.event(name, "silent", limit_s=10)
+        """End a connection, without an event if it is not told; the watchdog may be the reason.
+
+        The heartbeats of a stalled connection do not count.
+        """
+        why = self.chance.choice(("silent", "stalled", None, None))
+        if why:
+            self.event(name, why, limit_s=10)
         if is_told:
-            self.event(name, "disconnected", by="exchange")
-        self.open.pop(name).until = self.now
+            self.event(name, "disconnected", by="us", why=why)
+        socket = self.open.pop(name)
+        socket.until = self.now
+        if is_told and why == "stalled":
+            socket.last = socket.traded
 
     def kill(self) -> None:
         """Kill the process: its connections end without a word."""

@@ -13,6 +13,7 @@ from candlewax.core.gaps.market_outages import (
     SubscriptionEvent,
     subscription_event,
 )
+from candlewax.core.schema import KIND_CONTROL, KIND_TRADE
 from candlewax.exchanges.protocol.fields import FrameError, parse
 
 OWN_CONNECTION: Final = """(
@@ -48,6 +49,8 @@ WHERE exchange = {exchange:String} AND connection IN {names:Array(String)}
 # Events are told from the other control frames by their text.
 _NO_EVENTS: Final = " AND (kind != 'control' OR NOT startsWith(frame, {start:String}))"
 
+_TRADES: Final = " AND kind = 'trade'"
+
 _BY_NAME: Final = " GROUP BY name"
 
 _SEARCHED_US: Final = 3_600_000_000
@@ -77,13 +80,14 @@ def read_carriers(query: Query, exchange: str) -> MarketConnections:
     """
     events = _read_events(query(_EVENTS, exchange, start=EVENT_START))
     spans = _spans_of_subscriptions(events)
-    last_frames = _read_last_frames(query, exchange, spans)
+    last_frames, last_trades = _read_last_frames(query, exchange, spans)
     connections = MarketConnections()
     for place, (name, at_us, event) in enumerate(events):
         if name in spans and place >= spans[name].first:
             connections.apply(name, at_us, event)
-            if event.kind == SUBSCRIBED and name in last_frames:
-                connections.record_frames([(name, last_frames[name])])
+            if event.kind == SUBSCRIBED:
+                connections.record_frames([(name, last_frames[name], KIND_CONTROL)])
+                connections.record_frames([(name, last_trades.get(name, 0), KIND_TRADE)])
     known_until_us = connections.known_until_us
     for name, at_us, event in events:
         key = name, event.process
@@ -127,18 +131,23 @@ def _spans_of_subscriptions(events: Iterable[_StoredEvent]) -> dict[str, _Span]:
     return spans
 
 
-def _read_last_frames(query: Query, exchange: str, spans: Mapping[str, _Span]) -> dict[str, int]:
-    """Return, by connection, when the last frame that is no event came in its span."""
+def _read_last_frames(
+    query: Query, exchange: str, spans: Mapping[str, _Span]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return, by connection, when the last frame that is no event came in its span, and the last
+    one with trades, if any.
+    """
     if not spans:
-        return {}
+        return {}, {}
     parameters: dict[str, Any] = {
         "names": list(spans),
         "begins": [span.begin_us for span in spans.values()],
         "ends": [span.end_us for span in spans.values()],
     }
     latest = dict(query(_LAST_FRAMES + _BY_NAME, exchange, **parameters).iter_rows())
+    trades = dict(query(_LAST_FRAMES + _TRADES + _BY_NAME, exchange, **parameters).iter_rows())
     searched = {name: latest.get(name, 0) - _SEARCHED_US for name in spans}
     parameters["begins"] = [max(span.begin_us, searched[name]) for name, span in spans.items()]
     sql = _LAST_FRAMES + _NO_EVENTS + _BY_NAME
     found = dict(query(sql, exchange, **parameters, start=EVENT_START).iter_rows())
-    return {name: found.get(name, searched[name]) for name in spans}
+    return {name: found.get(name, searched[name]) for name in spans}, trades

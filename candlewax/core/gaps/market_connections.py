@@ -7,7 +7,7 @@ without one, the next process that connects shows it.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import polars as pl
@@ -22,6 +22,7 @@ from candlewax.core.gaps.market_outages import (
     MarketOutage,
     SubscriptionEvent,
 )
+from candlewax.core.schema import KIND_TRADE
 from candlewax.core.shards import shard_of_connection
 
 EVENT_START: Final = f'{{"{EVENT}":'
@@ -32,12 +33,24 @@ EVENT_START: Final = f'{{"{EVENT}":'
 class Carrier:
     """A connection of a process to subscribed markets, by native symbol.
 
-    `last_frame_us`: when it last received a frame, in microseconds since 1970.
+    `last_frame_us` and `last_trade_us`: when it last received a frame, and one with trades, or was
+    subscribed, in microseconds since 1970.
     """
 
     process: str
     native_symbols: set[str]
     last_frame_us: int
+    last_trade_us: int
+
+    def record(self, received_us: int, *, is_trade: bool) -> None:
+        """Record a frame."""
+        self.last_frame_us = max(self.last_frame_us, received_us)
+        if is_trade:
+            self.last_trade_us = max(self.last_trade_us, received_us)
+
+    def lost_since_us(self, *, has_stalled: bool) -> int:
+        """Return since when its markets are lost: heartbeats of a stalled one prove nothing."""
+        return self.last_trade_us if has_stalled else self.last_frame_us
 
 
 @dataclass
@@ -78,11 +91,12 @@ class MarketConnections:
         elif event.kind == DISCONNECTED:
             carrier = self.carriers.get(name)
             if carrier and not _are_different(carrier.process, event.process):
-                self._close([name])
+                self._close([name], has_stalled=event.has_stalled)
         elif event.kind == SUBSCRIBED:
-            carrier = self.carriers.setdefault(name, Carrier(event.process, set(), at_us))
+            new = Carrier(event.process, set(), at_us, at_us)
+            carrier = self.carriers.setdefault(name, new)
             carrier.native_symbols.update(event.native_symbols)
-            carrier.last_frame_us = max(carrier.last_frame_us, at_us)
+            carrier.record(at_us, is_trade=False)
             return self._end(event, at_us)
         elif event.kind in (REFUSED, DROPPED):
             # From now on the market has an outage of another kind.
@@ -91,18 +105,20 @@ class MarketConnections:
             return self._end(event, at_us)
         return []
 
-    def record_frames(self, frames: Iterable[tuple[str, int]]) -> None:
-        """Record the connection of each frame of an exchange, and when it was received."""
-        for name, received_us in frames:
+    def record_frames(self, frames: Iterable[tuple[str, int, int]]) -> None:
+        """Record frames of an exchange: connection, time of receipt, and kind as in BRONZE."""
+        for name, received_us, kind in frames:
             if carrier := self.carriers.get(name):
-                carrier.last_frame_us = max(carrier.last_frame_us, received_us)
+                carrier.record(received_us, is_trade=kind == KIND_TRADE)
 
     def _record(self, bronze: pl.DataFrame) -> None:
         if not self.carriers or bronze.is_empty():
             return
         is_event = pl.col("frame").str.starts_with(EVENT_START)
         received = bronze.lazy().filter(pl.col("connection").is_in(list(self.carriers)), ~is_event)
-        latest = received.group_by("connection").agg(pl.col("received_at").max().cast(pl.Int64))
+        time = pl.col("received_at").max().cast(pl.Int64)
+        latest = received.group_by("connection", "kind").agg(time)
+        latest = latest.select("connection", "received_at", "kind")
         self.record_frames(latest.collect().iter_rows())
 
     def _find_dead(self, name: str, process: str) -> list[str]:
@@ -118,14 +134,14 @@ class MarketConnections:
             or (_are_different(carrier.process, process) and shard_of_connection(other) == shard)
         ]
 
-    def _close(self, names: Sequence[str]) -> None:
+    def _close(self, names: Sequence[str], *, has_stalled: bool = False) -> None:
         """Close connections. Markets that no other one carries are lost since the last frame."""
         closed = [self.carriers.pop(name) for name in names]
         carried = {symbol for each in self.carriers.values() for symbol in each.native_symbols}
         for carrier in closed:
             for symbol in carrier.native_symbols - carried:
-                since_us = max(carrier.last_frame_us, self.lost_since_us.get(symbol, 0))
-                self.lost_since_us[symbol] = since_us
+                since_us = carrier.lost_since_us(has_stalled=has_stalled)
+                self.lost_since_us[symbol] = max(since_us, self.lost_since_us.get(symbol, 0))
 
     def _end(self, event: SubscriptionEvent, at_us: int) -> list[MarketOutage]:
         ended = []
@@ -140,7 +156,7 @@ class MarketConnections:
     def copy(self) -> "MarketConnections":
         """Return a copy that later changes do not reach."""
         carriers = {
-            name: Carrier(each.process, set(each.native_symbols), each.last_frame_us)
+            name: replace(each, native_symbols=set(each.native_symbols))
             for name, each in self.carriers.items()
         }
         return MarketConnections(carriers, dict(self.lost_since_us), dict(self.known_until_us))

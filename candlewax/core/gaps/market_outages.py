@@ -39,6 +39,9 @@ DISCONNECTED: Final = "disconnected"
 REFUSED: Final = "refused"
 DROPPED: Final = "dropped"
 SUBSCRIBED: Final = "subscribed"
+STALLED: Final = "stalled"
+"""Why a feed closed a connection on which nothing but heartbeats came."""
+
 LOST: Final = "lost"
 """Kind of the event that frames of a connection are lost, as their numbers show. No frame holds it:
 the frame after the hole is its place."""
@@ -52,7 +55,8 @@ class SubscriptionEvent(NamedTuple):
 
     Of frames that are lost, `lost` is their number, and `since_us` when the last frame before them
     came, in microseconds since 1970. `process` sent the event, if it says so. `native_symbols`:
-    the markets again, in the same order, once `symbols` are unified.
+    the markets again, in the same order, once `symbols` are unified. `has_stalled`: the connection
+    was closed because nothing but heartbeats came.
     """
 
     row: int
@@ -62,6 +66,7 @@ class SubscriptionEvent(NamedTuple):
     since_us: int = 0
     process: str = ""
     native_symbols: tuple[str, ...] = ()
+    has_stalled: bool = False
 
     def with_unified_symbols(
         self, resolve: Callable[[str], Instrument | None]
@@ -91,7 +96,8 @@ def subscription_event(row: int, content: Mapping[str, Any]) -> SubscriptionEven
     names = native_symbols if isinstance(native_symbols, list) and kind in _WITH_MARKETS else []
     symbols, process = tuple(name for name in names if isinstance(name, str)), content.get(PROCESS)
     sender = process if isinstance(process, str) else ""
-    return SubscriptionEvent(row, kind, symbols, process=sender)
+    has_stalled = content.get("why") == STALLED
+    return SubscriptionEvent(row, kind, symbols, process=sender, has_stalled=has_stalled)
 
 
 class MarketOutage(NamedTuple):

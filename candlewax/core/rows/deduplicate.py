@@ -57,8 +57,8 @@ def pass_new(
     deduplicator.connections.record_received(max(received, default=0))
     if deduplicator.market_connections.carriers:
         deduplicator.market_connections.record_frames(
-            (frame.connection, frame.recv_ns // 1000)
-            for frame in decoded.frames
+            (frame.connection, frame.recv_ns // 1000, kind)
+            for frame, kind in zip(decoded.frames, decoded.kinds, strict=True)
             if not frame.text.startswith(EVENT_START)
         )
     if trades:

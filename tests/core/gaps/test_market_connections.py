@@ -13,15 +13,17 @@ from candlewax.core.gaps.market_outages import (
     DROPPED,
     LOST,
     REFUSED,
+    STALLED,
     SUBSCRIBED,
     SubscriptionEvent,
 )
-from candlewax.core.schema import TIME, Columns
+from candlewax.core.schema import KIND_CONTROL, KIND_TRADE, TIME, Columns
 from candlewax.exchanges import EXCHANGES, counts_trades
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FRAME = "frame"
-"""Kind of a step that is a frame of the exchange."""
+TRADE = "trade"
+"""Kinds of steps that are frames of the exchange, without trades and with some."""
 
 SILENT = "silent"
 """Kind of an event that tells nothing of markets."""
@@ -33,21 +35,30 @@ Step = tuple[int, str, str, str]
 def observe(connections: MarketConnections, *steps: Step) -> list[tuple[str, int, int]]:
     """Observe frames and events as one batch; return the outages: market, begin and end.
 
-    A CONNECTED or DISCONNECTED step names the process.
+    A CONNECTED, DISCONNECTED or STALLED step names the process.
     """
     events = []
     for row, (_, _, kind, name) in enumerate(steps):
         if kind in (CONNECTED, DISCONNECTED):
             events.append(SubscriptionEvent(row, kind, process=name))
-        elif kind not in (FRAME, SILENT):
+        elif kind == STALLED:
+            events.append(SubscriptionEvent(row, DISCONNECTED, process=name, has_stalled=True))
+        elif kind not in (FRAME, TRADE, SILENT):
             symbols = (name.upper(),)
             event = SubscriptionEvent(row, kind, symbols, process="p", native_symbols=(name,))
             events.append(event)
     rows = [
-        (name, EPOCH + timedelta(microseconds=at), "[]" if kind == FRAME else f'{EVENT_START}"x"}}')
+        (
+            name,
+            EPOCH + timedelta(microseconds=at),
+            "[]" if kind in (FRAME, TRADE) else f'{EVENT_START}"x"}}',
+            KIND_TRADE if kind == TRADE else KIND_CONTROL,
+        )
         for at, name, kind, _ in steps
     ]
-    schema: Columns = {"connection": pl.String, "received_at": TIME, "frame": pl.String}
+    schema: Columns = {
+        "connection": pl.String, "received_at": TIME, "frame": pl.String, "kind": pl.Int8,
+    }  # fmt: skip
     ended = connections.observe(pl.DataFrame(rows, schema, orient="row"), events)
     return [(outage.symbol, outage.began, outage.ended) for outage in ended]
 
@@ -85,13 +96,16 @@ OPEN: Sequence[Step] = (
         ([(25, "x", REFUSED, "a"), (30, "x", DISCONNECTED, "p"), (40, "x", SUBSCRIBED, "a")], []),
         ([(25, "x", LOST, "a"), (40, "x", SUBSCRIBED, "a")], []),
         ([(30, "x", DISCONNECTED, "p")], []),
+        ([(30, "x", STALLED, "p"), (40, "x", SUBSCRIBED, "a")], [("A", 12, 40)]),
+        ([(22, "x", TRADE, ""), (25, "x", FRAME, ""), (30, "x", STALLED, "p"),
+          (40, "x", SUBSCRIBED, "a")], [("A", 22, 40)]),
     ],
     ids=[
         "again", "on another connection", "without an end", "by another process",
         "an event is no frame", "a frame of another connection", "a frame of the next connection",
         "until it is refused", "a clock set back", "another connection of the process",
         "another shard", "replaced in time", "end of the connection before", "another market",
-        "dropped", "refused before", "frames lost", "goes on",
+        "dropped", "refused before", "frames lost", "goes on", "stalled without a trade", "stalled",
     ],
 )  # fmt: skip
 def test_market_is_lost_since_the_last_frame_of_its_connection(
