@@ -17,9 +17,64 @@ MOST_CANDLES: Final = 20_000
 # One thread and low priority, so that other queries are not slowed down.
 _LOW_PRIORITY: Final = "SETTINGS max_threads = 1, priority = 10, join_use_nulls = 0"
 
+# Where ids do not count trades, a candle is `unverified` even if its market was not received all of
+# its time: it lies in an outage, or it is the first one after the market was asked for. Until it is
+# subscribed to, minutes may pass.
 _PENDING: Final = f"""
+WITH
+(
+    SELECT mapFromArrays(groupArray(symbol), groupArray(spans))
+    FROM
+    (
+        SELECT toString(symbol) AS symbol, groupArray((begin, end)) AS spans
+        FROM
+        (
+            SELECT symbol, min(stored.since) AS begin,
+                if(max(stored.ended) = toDateTime64(0, 6, 'UTC'),
+                    toDateTime64('2105-12-31 00:00:00', 6, 'UTC'), max(stored.ended)) AS end
+            FROM market_outages AS stored
+            WHERE exchange = {{exchange:String}}
+            GROUP BY symbol, stored.began
+            HAVING end > toDateTime({{begin:UInt32}}, 'UTC')
+        )
+        GROUP BY symbol
+    )
+) AS outages,
+(
+    SELECT mapFromArrays(groupArray(symbol), groupArray(first))
+    FROM
+    (
+        SELECT toString(symbol) AS symbol, min(window_start) AS first
+        FROM ohlcv
+        INNER JOIN
+        (
+            SELECT symbol, max(at) AS subscribed_at
+            FROM subscriptions FINAL
+            WHERE exchange = {{exchange:String}} AND subscribed
+            GROUP BY symbol
+            HAVING subscribed_at >= toDateTime({{begin:UInt32}}, 'UTC')
+        ) AS newly USING (symbol)
+        WHERE timeframe = '1m' AND exchange = {{exchange:String}}
+            AND window_start >= toDateTime({{begin:UInt32}}, 'UTC')
+            AND window_start >= toStartOfMinute(subscribed_at)
+            AND window_start < subscribed_at + INTERVAL 5 MINUTE
+        GROUP BY symbol
+    )
+) AS first_windows
 SELECT symbol, toUnixTimestamp(window_start) AS start_s, {", ".join(AMOUNTS)}, trade_count,
-    version, revision, toString(status) AS status
+    version, revision,
+    if(
+        status = 'unverified'
+        AND (
+            feed_down_ms > 0
+            OR first_windows[toString(symbol)] = window_start
+            OR arrayExists(
+                span -> span.1 < window_start + INTERVAL 1 MINUTE AND span.2 > window_start,
+                outages[toString(symbol)]
+            )
+        ),
+        'partial', toString(status)
+    ) AS known_status
 FROM ohlcv FINAL
 LEFT ANTI JOIN
 (
@@ -79,7 +134,8 @@ Minute = tuple[str, int]
 class Reconciled(NamedTuple):
     """Comparison of a minute; `version` and `revision` are 0 if we have no candle of it.
 
-    `status` is that of the candle's certificate.
+    `status` is that of the candle's certificate; `partial` also if that is `unverified` and the
+    market was not received all of its time.
     """
 
     symbol: str

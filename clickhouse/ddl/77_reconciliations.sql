@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS reconciliations
     result       Enum8('equal' = 1, 'differs' = 2, 'unavailable' = 3) CODEC(ZSTD(1)),
     version      UInt64 CODEC(ZSTD(1)) COMMENT 'of the candle that was compared; 0 if there was none',
     revision     UInt16 CODEC(ZSTD(1)) COMMENT 'of the candle that was compared',
-    status       LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'of the candle that was compared; empty if there was none',
+    status       LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'of the candle that was compared, partial also if it is unverified and its market was not received all of its time; empty if there was none',
     fields       Array(LowCardinality(String)) CODEC(ZSTD(1)) COMMENT 'names of the fields that differ',
     ours         Array(String) CODEC(ZSTD(1)) COMMENT 'our values of these fields',
     theirs       Array(String) CODEC(ZSTD(1)) COMMENT 'the exchange''s values of these fields',

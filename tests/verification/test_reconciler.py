@@ -60,6 +60,44 @@ def test_difference_is_stored_with_both_values_and_logged(
     assert world.results() == ALL_EQUAL
 
 
+@pytest.mark.parametrize("world", ["bitstamp"], indirect=True)
+@pytest.mark.parametrize(
+    "cause", ["", "first", "earlier", "market outage", "outage", "later outage"]
+)
+def test_candle_that_could_not_be_whole_does_not_alarm(
+    world: World, cause: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where ids count no trades its certificate does not say so, but the table does."""
+    minute, second = world.begin, 0.5
+    if cause in ("first", "earlier"):
+        at = minute + 30 if cause == "first" else minute - 600
+        store(world, "subscriptions (exchange, symbol, at, subscribed)", f"{at}, true")
+    elif cause.endswith("outage"):
+        began = minute + (10 if cause == "market outage" else 70)
+        if cause != "outage":
+            times = f"{began}, {began}, {began + second}"
+            store(world, "market_outages (exchange, symbol, began, since, ended)", times)
+    world.spoil(0, "feed_down_ms + 500 AS feed_down_ms, " * (cause == "outage") + WRONG)
+    world.look()
+    ((status,),) = world.tables.query(
+        "SELECT status FROM reconciliations FINAL WHERE result = 'differs'"
+    ).rows()
+    is_known = cause in ("first", "market outage", "outage")
+    assert status == ("partial" if is_known else "unverified")
+    assert world.counters.total("reconciled", "bitstamp", "differs", status) == 1
+    (level,) = {log.levelno for log in caplog.records if "differs from" in log.getMessage()}
+    assert level == (logging.WARNING if is_known else logging.ERROR)
+
+
+WRONG = "close + toDecimal128('0.000000000001', 12) AS close"
+
+
+def store(world: World, columns: str, values: str) -> None:
+    """Insert a row about the market of a world."""
+    market = f"'{world.exchange}', '{world.market.symbol}'"
+    world.tables.command(f"INSERT INTO {columns} VALUES ({market}, {values})")
+
+
 def test_candle_that_differs_is_compared_again_after_doubling_pauses(world: World) -> None:
     """The exchange may correct its own. A new process compares it at once."""
     world.spoil(0, "trade_count + 1 AS trade_count")
