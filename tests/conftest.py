@@ -1,5 +1,7 @@
 """Fixtures of all tests: one embedded engine, an empty database for each test; and their order."""
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +19,11 @@ from tests.support.examples import EXAMPLES
 from tests.support.workers import workers
 
 pytest_plugins = ["tests.support.kafka.fixtures"]
+
+# Hundreds of processes start. Without compiled modules each would compile the product again, a
+# quarter of the processor time of its start, and each worker all tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 settings.register_profile(
     "steady",

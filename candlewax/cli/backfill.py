@@ -14,6 +14,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 from rich.console import Console
 
+from candlewax.cli.common import CommandError
 from candlewax.clickhouse.client import connect
 from candlewax.core.instruments import Instruments
 from candlewax.core.instruments import load as load_instruments
@@ -46,7 +47,7 @@ from candlewax.runtime.times import parse_time_or_utc
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class BackfillRequestError(ValueError):
+class BackfillRequestError(CommandError):
     """Error for a backfill that is not possible; the text says why."""
 
 

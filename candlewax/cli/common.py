@@ -9,7 +9,6 @@ from typing import Final, TypeVar
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from candlewax.cli.backfill import BackfillRequestError
 from candlewax.clickhouse.backup import BackupError
 from candlewax.clickhouse.client import Database, DatabaseError, connect, short_message
 from candlewax.clickhouse.directory_lock import IN_USE
@@ -45,7 +44,6 @@ _EXPECTED_ERRORS: Final = (
     KlinesError,
     VerifyError,
     RebuildError,
-    BackfillRequestError,
 )
 
 
