@@ -29,7 +29,8 @@ _REPLACEABLE: Final = re.compile(r"CREATE VIEW IF NOT EXISTS (\w+)")
 
 # Hash of the schema as it is, and the view that holds the hash of when it was last applied.
 # Names with a dot are inner tables of materialized views, which are created and dropped. The views
-# that span the archive are replaced by the cold tier, and `retention` by the settings.
+# that span the archive are replaced by the cold tier, `retention` by the settings, and the first
+# process with data creates `database_claim`.
 _SCHEMA_STATE: Final = """
 SELECT
     hex(sipHash128(groupArrayIf((name, create_table_query), name != 'schema_version'))) AS tables,
@@ -37,7 +38,7 @@ SELECT
 FROM (
     SELECT name, create_table_query FROM system.tables
     WHERE database = currentDatabase() AND NOT startsWith(name, '.')
-        AND name NOT IN ('trades', 'candles', 'frames', 'retention')
+        AND name NOT IN ('trades', 'candles', 'frames', 'retention', 'database_claim')
     ORDER BY name
 )
 """

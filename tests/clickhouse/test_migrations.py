@@ -13,7 +13,9 @@ from clickhouse_connect.driver.client import Client
 from candlewax import __version__
 from candlewax.clickhouse import ddl
 from candlewax.clickhouse.client import Database, DatabaseError, connect, open_tables
+from candlewax.core.kind_marks import SIMULATED
 from candlewax.data import DDL
+from candlewax.pipeline import data_kind
 from candlewax.runtime.keep_settings import Retention
 from candlewax.verification.verify import verify
 from tests.support import cold_tables
@@ -272,3 +274,16 @@ def test_views_are_replaced_when_their_text_or_their_tables_change(
     assert "of the cold tier" in after.pop("candles")
     before.pop("candles")
     assert after == before
+
+
+def test_next_start_after_a_claim_replaces_no_view(tables: Database, engine_path: Path) -> None:
+    """The claim of a kind of data is a view, but none of the schema."""
+    of_views = (
+        "SELECT name, uuid FROM system.tables "
+        "WHERE database = currentDatabase() AND engine = 'View' ORDER BY name"
+    )
+    data_kind.claim(tables, engine_path, str(tables.client.database), SIMULATED)
+    before = tables.query(of_views).rows()
+    assert "database_claim" in dict(before)
+    migrate(tables, engine_path)
+    assert tables.query(of_views).rows() == before
