@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -41,13 +42,16 @@ TOGETHER: Final = ("tests/install/", "tests/kafka/", "tests/web/page/")
 """Folders whose files go to one worker: they share a wheel, a broker, or a browser."""
 
 
+def _group(nodeid: str) -> str:
+    """Return the folder or the file whose tests go to one worker."""
+    return next((name for name in TOGETHER if nodeid.startswith(name)), nodeid.partition("::")[0])
+
+
 class ByResource(LoadFileScheduling):  # type: ignore[misc]  # it comes without types
     """Sends files that share what is dear to start to one worker."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next(
-            (name for name in TOGETHER if nodeid.startswith(name)), nodeid.partition("::")[0]
-        )
+        return _group(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -76,13 +80,17 @@ def _seconds(item: pytest.Item) -> float:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the slowest files, so that no worker waits for another one at the end; the
-    order within a file stays.
+    """Begin with the slowest groups, so that no worker waits for another one at the end; the
+    order within a group stays.
     """
-    longest: dict[Path, float] = {}
+    of_files: dict[tuple[str, Path], float] = {}
     for item in items:
-        longest[item.path] = max(longest.get(item.path, 0), _seconds(item))
-    items.sort(key=lambda item: -longest[item.path])
+        file = _group(item.nodeid), item.path
+        of_files[file] = max(of_files.get(file, 0), _seconds(item))
+    of_groups: defaultdict[str, float] = defaultdict(float)
+    for (group, _), seconds in of_files.items():
+        of_groups[group] += seconds
+    items.sort(key=lambda item: -of_groups[_group(item.nodeid)])
 
 
 @pytest.fixture(scope="session")
