@@ -20,7 +20,6 @@ from bytewax.run import cli_main
 from candlewax.cli import serve_options, up_options
 from candlewax.cli.up_options import SAMPLE_PACE
 from candlewax.clickhouse import engine
-from candlewax.clickhouse.bar_thread import BarThread
 from candlewax.clickhouse.client import DatabaseError, connect
 from candlewax.clickhouse.library_pages import release_library_pages
 from candlewax.core.frames import SourceItem
@@ -30,6 +29,7 @@ from candlewax.core.shards import ShardPlan
 from candlewax.feeds.replay.paced import PacedSource, PlaybackClock
 from candlewax.feeds.replay.source import FrameLogSource
 from candlewax.pipeline import builder
+from candlewax.pipeline.beside import bars_beside
 from candlewax.pipeline.builder import Components
 from candlewax.pipeline.data_kind import kind_of, open_for_kind
 from candlewax.pipeline.instruments_reload import hold_signals
@@ -214,10 +214,9 @@ class _Up:
             cold = ColdThread(settings)
             cold.begin()
             self._stack.callback(cold.end)
-        bars = BarThread.of(settings, self._process.instruments)
-        if bars:
-            bars.begin()
-            self._stack.callback(bars.end)
+        bars = bars_beside(settings, self._process)
+        bars.begin()
+        self._stack.callback(bars.end)
         if monitor:
             monitor.begin()
             self._stack.callback(monitor.close)

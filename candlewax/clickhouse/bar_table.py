@@ -1,83 +1,27 @@
-"""Table `bars`: bars of stored trades, written again whenever the trades of their day change."""
+"""Table `bars`: bars of stored trades, written again whenever the trades of their day change.
+
+A round goes on from the last checkpoint that still holds. So it reads the trades after the end of
+a bar, in batches, and what it costs does not grow with the day.
+"""
 
 import logging
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from candlewax.clickhouse import arrow
+from candlewax.clickhouse.bar_reader import BATCH_ROWS, BarReader, Day
 from candlewax.clickhouse.client import Database
-from candlewax.core.bars.certificate import DayEvidence, certify
-from candlewax.core.bars.fold import DAY_TRADES, fold
+from candlewax.core.bars.certificate import certify
+from candlewax.core.bars.day_fold import Checkpoint, DayFold
 from candlewax.core.bars.rules import KINDS, BarRule
-from candlewax.core.schema import PRICE, TIME
+from candlewax.core.schema import PRICE
 
 _log: Final = logging.getLogger("candlewax")
-
-# Day candles of a market, each with the numbers beside it and the mark of all that its bars follow
-# from: they are made again if it differs from that of the last bar.
-_DAYS: Final = """
-SELECT
-    toDate(window_start) AS day,
-    toInt64(toUnixTimestamp(window_start)) * 1000000 AS begin,
-    trade_count AS trades,
-    closed,
-    lagInFrame(toNullable(last_sequence)) OVER beside AS number_before,
-    leadInFrame(toNullable(first_sequence)) OVER beside AS number_after,
-    cityHash64(version, toString(status), missing, ifNull(number_before, 0),
-        ifNull(number_after, 0), least({watermark:Int64}, begin + 86400000000)) AS mark
-FROM ohlcv FINAL
-WHERE timeframe = '1d' AND exchange = {exchange:String} AND symbol = {symbol:String}
-WINDOW beside AS (ORDER BY window_start ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
-ORDER BY day
-"""
-
-_WATERMARK: Final = """
-SELECT toUnixTimestamp64Micro(max(watermark)) AS watermark
-FROM watermarks
-WHERE exchange = {exchange:String} AND modulo(CRC32({symbol:String}), greatest(shards, 1)) = shard
-"""
-
-# The mark of each day and rule, as the last bar has it.
-_MARKS: Final = """
-SELECT day, toString(kind) AS kind, threshold,
-    argMax(day_mark, (number, version, updated_at)) AS mark
-FROM bars FINAL
-WHERE exchange = {exchange:String} AND symbol = {symbol:String}
-GROUP BY day, kind, threshold
-"""
-
-_TRADES: Final = """
-SELECT toUnixTimestamp64Micro(timestamp) AS time, sequence, numbering, price, quantity,
-    quote_volume, side = 'BUY' AS bought, via != 'websocket' AS repaired,
-    empty(conditions) AS counts
-FROM silver_trades FINAL
-WHERE exchange = {exchange:String} AND symbol = {symbol:String}
-    AND timestamp >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
-    AND timestamp < fromUnixTimestamp64Micro({begin:Int64} + 86400000000, 'UTC')
-ORDER BY timestamp, sequence, source_offset, source_index, trade_id
-"""
-
-_CONTRADICTED: Final = """
-SELECT minOrNull(toUnixTimestamp64Micro(moment)) AS time
-FROM contradictions
-ARRAY JOIN [stored_timestamp, timestamp] AS moment
-WHERE exchange = {exchange:String} AND symbol = {symbol:String}
-    AND moment >= fromUnixTimestamp64Micro({begin:Int64}, 'UTC')
-    AND moment < fromUnixTimestamp64Micro({begin:Int64} + 86400000000, 'UTC')
-"""
-
-_STORED: Final = """
-SELECT * EXCEPT (updated_at) REPLACE (toInt8(status) AS status)
-FROM bars FINAL
-WHERE exchange = {exchange:String} AND symbol = {symbol:String} AND day = {day:Date}
-    AND toString(kind) = {kind:String} AND threshold = {threshold:Decimal(38, 12)}
-ORDER BY number
-"""
 
 _CONTENT: Final = (
     "open", "high", "low", "close", "volume", "quote_volume", "trade_count", "buy_volume",
@@ -85,8 +29,6 @@ _CONTENT: Final = (
     "missing", "status", "closed",
 )  # fmt: skip
 """Columns of a bar that are compared with the stored ones."""
-
-_DAY_US: Final = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -106,104 +48,120 @@ class Refreshed:
 
 
 class BarTable:
-    """Bars of markets, made of all stored trades of a day whenever its day candle has changed.
+    """Bars of markets, made of the stored trades of a day whenever its day candle has changed.
 
     Nothing is kept in memory but what was logged: after a kill the next process goes on from the
-    tables.
+    tables, at the last checkpoint of the day before which no trade has changed.
     Delivery: a row that is stored twice replaces itself.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, batch_rows: int = BATCH_ROWS) -> None:
         self._database = database
+        self._reader = BarReader(database, batch_rows)
         self._told: set[tuple[str, str, date]] = set()
 
     def refresh(self, exchange: str, symbol: str, rules: Sequence[BarRule]) -> Refreshed:
         """Make the bars of all days of a market that have changed, and store them."""
         market = {"exchange": exchange, "symbol": symbol}
-        watermark = int(self._database.query(_WATERMARK, market).item() or 0)
-        days = self._database.query(_DAYS, {**market, "watermark": watermark})
-        marks = {
-            (day, kind, threshold): mark
-            for day, kind, threshold, mark in self._database.query(_MARKS, market).iter_rows()
-        }
+        watermark = self._reader.watermark(market)
+        days = self._reader.days(market, watermark)
+        marks = self._reader.marks(market)
         done = Refreshed()
-        for day in days.iter_rows(named=True):
-            due = [
-                rule
-                for rule in rules
-                if marks.get((day["day"], rule.kind, rule.threshold)) != day["mark"]
-            ]
+        for row in days:
+            due = [rule for rule in rules if marks.get((row["day"], rule)) != row["mark"]]
             if due:
-                done += self._refresh_day(market, day, watermark, due)
+                done += self._refresh_day(self._reader.day(market, row, watermark), due)
         return done
 
-    def _refresh_day(
-        self, market: dict[str, Any], day: dict[str, Any], watermark: int, rules: Sequence[BarRule]
-    ) -> Refreshed:
-        span = {**market, "begin": day["begin"]}
-        trades = self._database.query(_TRADES, span).cast(DAY_TRADES)  # type: ignore[arg-type]
-        counted = int(trades["counts"].sum())
-        if counted < day["trades"]:
-            self._tell_lack(market, day, counted)
+    def _refresh_day(self, day: Day, rules: Sequence[BarRule]) -> Refreshed:
+        checkpoints = {rule: self._reader.checkpoints(day, rule) for rule in rules}
+        starts = {
+            rule: next((one for one in known if self._reader.holds(day, one)), None)
+            for rule, known in checkpoints.items()
+        }
+        folds = self._fold(day, starts)
+        counted = min(one.trades for one in folds.values())
+        if counted < day.day["trades"]:
+            self._tell_lack(day, counted)
             return Refreshed()
-        is_closed = watermark >= day["begin"] + _DAY_US
-        evidence = DayEvidence(
-            watermark,
-            is_closed,
-            day["number_before"],
-            day["number_after"],
-            self._database.query(_CONTRADICTED, span).item(),
-        )
-        rows = 0
-        for rule in rules:
-            bars = certify(fold(trades, rule), trades, evidence)
-            rows += self._store(market, day, rule, bars, 2 * counted + is_closed)
-        return Refreshed(1, rows, int(trades.filter("counts")["time"][-1]))
+        folds |= self._fold(day, dict(self._unproven(day, folds, checkpoints)))
+        rows = sum(self._store(day, rule, one) for rule, one in folds.items())
+        return Refreshed(1, rows, max(one.last_time for one in folds.values()))
 
-    def _store(
-        self, market: dict[str, Any], day: dict[str, Any], rule: BarRule, bars: pl.DataFrame,
-        version: int,
-    ) -> int:  # fmt: skip
+    def _fold(self, day: Day, starts: dict[BarRule, Checkpoint | None]) -> dict[BarRule, DayFold]:
+        """Fold trades of a day by several rules, each from its checkpoint or midnight on."""
+        folds = {
+            rule: DayFold(rule, day.marks, day.evidence.watermark, start)
+            for rule, start in starts.items()
+        }
+        if folds:
+            begins = (start.minute if start else day.day["begin"] for start in starts.values())
+            for batch in self._reader.trades(day, min(begins)):
+                for one in folds.values():
+                    one.add(batch)
+        return folds
+
+    def _unproven(
+        self,
+        day: Day,
+        folds: dict[BarRule, DayFold],
+        checkpoints: dict[BarRule, list[Checkpoint]],
+    ) -> Iterator[tuple[BarRule, Checkpoint | None]]:
+        """Yield rules of which earlier bars get another certificate, and where to begin again."""
+        for rule, one in folds.items():
+            if not one.start or one.start.is_proven(one.numbers, day.evidence):
+                continue
+            proven = (
+                known
+                for known in checkpoints[rule]
+                if known.is_proven(one.numbers, day.evidence) and self._reader.holds(day, known)
+            )
+            yield rule, next(proven, None)
+
+    def _store(self, day: Day, rule: BarRule, done: DayFold) -> int:
         """Store the bars that differ from the stored ones, and the last one with the day's mark."""
-        key = {**market, "day": day["day"], "kind": rule.kind, "threshold": rule.threshold}
-        stored = self._database.query(_STORED, key)
-        known = {row["number"]: _content(row) for row in _plain(stored)}
-        changed = [
-            row["number"]
-            for row in bars.iter_rows(named=True)
-            if known.get(row["number"]) != _content(row)
-        ]
-        last = bars["number"].max()
-        rows = bars.filter(pl.col("number").is_in([*changed, last])).select(
+        made = done.result()
+        bars = certify(made.bars, done.numbers, day.evidence)
+        checkpoints = {
+            one.number: one.to_text(done.numbers, day.evidence)
+            for one in made.checkpoints
+            if day.has_marks
+        }
+        stored = self._reader.stored(day, rule, int(bars["number"][0]))
+        due = pl.concat(
+            [_changed(bars, stored), pl.Series([*checkpoints, bars["number"][-1]], dtype=pl.UInt32)]
+        )
+        version = 2 * done.trades + day.evidence.is_closed
+        rows = bars.filter(pl.col("number").is_in(due.implode())).select(
             pl.lit(KINDS[rule.kind], pl.Int8).alias("kind"),
             pl.lit(rule.threshold).cast(PRICE).alias("threshold"),
-            pl.lit(market["exchange"]).alias("exchange"),
-            pl.lit(market["symbol"]).alias("symbol"),
-            pl.lit(day["day"]).alias("day"),
+            pl.lit(day.market["exchange"]).alias("exchange"),
+            pl.lit(day.market["symbol"]).alias("symbol"),
+            pl.lit(day.day["day"]).alias("day"),
             "number",
             *_CONTENT,
             pl.lit(version, pl.UInt64).alias("version"),
-            pl.lit(day["mark"], pl.UInt64).alias("day_mark"),
-        )
+            pl.lit(day.day["mark"], pl.UInt64).alias("day_mark"),
+            pl.col("number").replace_strict(
+                checkpoints or {0: ""}, default="", return_dtype=pl.String
+            ).alias("checkpoint"),
+        )  # fmt: skip
         table = arrow.rows("bars", [rows])
         token = f"bars-{os.urandom(16).hex()}"
         self._database.with_retries(lambda: self._database.insert("bars", table, token))
         return rows.height
 
-    def _tell_lack(self, market: dict[str, Any], day: dict[str, Any], counted: int) -> None:
+    def _tell_lack(self, day: Day, counted: int) -> None:
         """Log once that the bars of a day stay as they are, as trades of it are gone."""
-        key = market["exchange"], market["symbol"], day["day"]
+        key = day.market["exchange"], day.market["symbol"], day.day["day"]
         if key not in self._told:
             self._told.add(key)
             text = "bars of %s %s on %s stay as they are: %s of its %s trades are stored"
-            _log.warning(text, *key, f"{counted:,}", f"{day['trades']:,}")
+            _log.warning(text, *key, f"{counted:,}", f"{day.day['trades']:,}")
 
 
-def _content(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in _CONTENT)
-
-
-def _plain(stored: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield stored bars with the types of new ones."""
-    times = [pl.col(name).cast(TIME) for name in ("open_time", "close_time")]
-    yield from stored.with_columns(times).iter_rows(named=True)
+def _changed(bars: pl.DataFrame, stored: pl.DataFrame) -> pl.Series:
+    """Return the numbers of the bars that are not stored as they are."""
+    names = ["number", *_CONTENT]
+    known = stored.select(pl.col(name).cast(bars.schema[name]) for name in names)
+    return bars.join(known, on=names, how="anti")["number"]

@@ -2,12 +2,14 @@
 
 import logging
 import threading
+import time
 from collections.abc import Collection, Iterator
 from typing import Final
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from prometheus_client import Counter, Gauge
+from polars.exceptions import PanicException
 
+from candlewax.clickhouse import bar_metrics
 from candlewax.clickhouse.bar_table import BarTable, Refreshed
 from candlewax.clickhouse.client import Database, DatabaseError, connect, short_message
 from candlewax.core.bars.rules import BarRule
@@ -20,17 +22,6 @@ INTERVAL_S: Final = 10.0
 
 _END_S: Final = 2.0
 """Seconds to wait for a look at a server when the process ends."""
-
-_STORED: Final = Counter(
-    "candlewax_bars_stored",
-    "Bars stored: new ones, changed ones, and the last one of each changed day.",
-    ["exchange"],
-)
-_NEWEST: Final = Gauge(
-    "candlewax_last_bar_timestamp_seconds",
-    "Time of the last trade in the newest bar that this process made, in seconds since 1970.",
-    ["exchange"],
-)
 
 _log: Final = logging.getLogger("candlewax")
 
@@ -58,37 +49,51 @@ def refresh_all(
 class BarThread:
     """Thread that makes bars every few seconds, on a connection of its own.
 
-    If the database is unavailable, the next look tries again; the process goes on.
+    It runs once a market has thresholds. Whatever fails in a round is logged and counted, the other
+    markets are made all the same, and the next round tries again; the process goes on.
     """
 
     def __init__(
-        self, settings: Settings, instruments: Instruments, exchanges: Collection[str] | None
+        self, settings: Settings, instruments: Instruments, exchanges: Collection[str] | None = None
     ) -> None:
         self._settings = settings
         self._instruments = instruments
         self._exchanges = exchanges
         self._done = threading.Event()
+        self._wake = threading.Event()
+        self._begin_lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="bars", daemon=True)
         self._database: Database | None = None
         self._table: BarTable | None = None
-        self._is_failing = False
+        self._reasons: dict[str, str] = {}
         self._newest_us: dict[str, int] = {}
-
-    @classmethod
-    def of(
-        cls, settings: Settings, instruments: Instruments, exchanges: Collection[str] | None = None
-    ) -> "BarThread | None":
-        """Return the thread; None if no market has bars."""
-        has_rules = any(bar_rules(instruments, exchanges))
-        return cls(settings, instruments, exchanges) if has_rules else None
+        self._followed: set[str] = set()
+        self._rules = self._read_rules()
 
     def begin(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread if a market has thresholds and it does not run yet."""
+        with self._begin_lock:
+            if not self._rules or self._done.is_set() or self._thread.ident is not None:
+                return
+            self._follow_exchanges()
+            self._thread.start()
+
+    def follow(self) -> None:
+        """Take up the thresholds of a changed instruments file, and log what changes."""
+        before, self._rules = self._rules, self._read_rules()
+        changes = _changed_rules(before, self._rules)
+        if not changes:
+            return
+        _log.info("bars: %s", "; ".join(changes))
+        self._follow_exchanges()
+        self.begin()
+        self._wake.set()
 
     def end(self) -> None:
         """Make the bars once more and end; do not wait long for a server."""
-        self._done.set()
+        with self._begin_lock:
+            self._done.set()
+            self._wake.set()
         if self._thread.ident is not None:
             is_server = isinstance(self._settings.clickhouse, Server)
             self._thread.join(_END_S if is_server else None)
@@ -98,28 +103,80 @@ class BarThread:
     def _run(self) -> None:
         is_done = False
         while not is_done:
-            is_done = self._done.wait(INTERVAL_S)
+            self._wake.wait(INTERVAL_S)
+            self._wake.clear()
+            is_done = self._done.is_set()
             self.run_once()
 
     def run_once(self) -> None:
-        """Make the bars of all days that have changed; log a failure once."""
-        try:
-            if self._table is None:
-                self._database = connect(self._settings.clickhouse, self._settings.database)
-                self._table = BarTable(self._database)
-            for exchange, symbol, rules in bar_rules(self._instruments, self._exchanges):
-                self._count(exchange, self._table.refresh(exchange, symbol, rules))
-        except (ClickHouseError, DatabaseError) as error:
-            reason = short_message(error) if isinstance(error, ClickHouseError) else str(error)
-            if not self._is_failing:
-                _log.warning("bars were not made, it is tried again: %s", reason)
-            self._is_failing = True
-            return
-        self._is_failing = False
+        """Make the bars of all days that have changed; log each failure once."""
+        failed: set[str] = set()
+        rules = self._rules
+        for (exchange, symbol), market_rules in rules.items():
+            name = f"{exchange} {symbol}"
+            try:
+                if self._table is None:
+                    self._database = connect(self._settings.clickhouse, self._settings.database)
+                    self._table = BarTable(self._database)
+                self._count(exchange, self._table.refresh(exchange, symbol, market_rules))
+            except (ClickHouseError, DatabaseError) as error:
+                reason = short_message(error) if isinstance(error, ClickHouseError) else str(error)
+                self._fail(exchange, name, reason)
+                failed.add(exchange)
+            except (Exception, PanicException) as error:  # noqa: BLE001 - the thread must go on
+                self._fail(exchange, name, f"{type(error).__name__}: {error}", error)
+                failed.add(exchange)
+            else:
+                self._reasons.pop(name, None)
+        for exchange in {exchange for exchange, _ in rules} - failed:
+            bar_metrics.end_round(exchange, time.time())
+
+    def _fail(
+        self, exchange: str, name: str, reason: str, unexpected: BaseException | None = None
+    ) -> None:
+        """Count a failure, and log it unless it is known; an unexpected one with its stack."""
+        bar_metrics.count_failure(exchange)
+        if reason not in self._reasons.values():
+            text = "bars of %s were not made, it is tried again: %s"
+            level = logging.ERROR if unexpected else logging.WARNING
+            _log.log(level, text, name, reason, exc_info=unexpected)
+        self._reasons[name] = reason
+
+    def _follow_exchanges(self) -> None:
+        """Let the time of the last round begin for new exchanges, and end for dropped ones."""
+        exchanges = {exchange for exchange, _ in self._rules}
+        for exchange in exchanges - self._followed:
+            bar_metrics.end_round(exchange, time.time())
+        for exchange in self._followed - exchanges:
+            bar_metrics.end_rounds(exchange)
+        self._followed = exchanges
+
+    def _read_rules(self) -> "_Rules":
+        return {
+            (exchange, symbol): rules
+            for exchange, symbol, rules in bar_rules(self._instruments, self._exchanges)
+        }
 
     def _count(self, exchange: str, refreshed: Refreshed) -> None:
         """Count stored bars, and follow the newest one of the exchange's markets."""
-        _STORED.labels(exchange).inc(refreshed.rows)
+        bar_metrics.count_stored(exchange, refreshed.rows)
         if refreshed.newest_us > self._newest_us.get(exchange, 0):
             self._newest_us[exchange] = refreshed.newest_us
-            _NEWEST.labels(exchange).set(refreshed.newest_us / 1_000_000)
+            bar_metrics.set_newest(exchange, refreshed.newest_us)
+
+
+_Rules = dict[tuple[str, str], tuple[BarRule, ...]]
+"""Rules of bars by exchange and unified symbol."""
+
+
+def _changed_rules(before: _Rules, after: _Rules) -> list[str]:
+    """Return a phrase for each market whose rules differ."""
+    changes = []
+    for market in sorted(before.keys() | after.keys()):
+        old, new = before.get(market, ()), after.get(market, ())
+        if added := [str(rule) for rule in new if rule not in old]:
+            changes.append(f"{' '.join(market)}: {', '.join(added)} is made from now on")
+        if dropped := [str(rule) for rule in old if rule not in new]:
+            text = f"{', '.join(dropped)} is made no more, what is stored stays"
+            changes.append(f"{' '.join(market)}: {text}")
+    return changes

@@ -132,8 +132,7 @@ def _embedded(
         # A connection of its own, as it reads while the writer stores.
         report_database = connect(settings.clickhouse, settings.database)
         report = LiveReport(title, run_console(), process.counters, report_database, shutdown)
-        number = process.cluster.number
-        beside = threads_beside(settings, process.instruments, number) if candles else None
+        beside = threads_beside(settings, process) if candles else None
     else:
         report = ReplayReport(
             settings, database, process.counters, shutdown, run_console(), candles=candles
@@ -197,8 +196,7 @@ def _behind_broker(
     report = ServiceReport(title, process.counters, shutdown)
     beside = None
     if name in {"ohlcv", "tables"}:
-        number = process.cluster.number
-        beside = threads_beside(settings, process.instruments, number, process.exchanges)
+        beside = threads_beside(settings, process, process.exchanges)
     process = replace(process, on_end=partial(_finish, report, beside), kind=kind)
     open_database = partial(open_claimed, settings, kind)
     if name == "ingest":

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from candlewax.clickhouse.bar_thread import BarThread
-from candlewax.core.instruments import Instruments
+from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.settings import Settings
 from candlewax.verification.monitor import CrossCheckMonitor, watch_beside
 
@@ -26,15 +26,22 @@ class ThreadsBeside:
 
 
 def threads_beside(
-    settings: Settings,
-    instruments: Instruments,
-    process_number: int,
-    exchanges: Collection[str] | None = None,
+    settings: Settings, process: ProcessContext, exchanges: Collection[str] | None = None
 ) -> ThreadsBeside:
     """Return the threads of a process that computes candles, as the settings ask for them.
 
     In a cluster the first process has them.
     """
-    monitor = watch_beside(settings, exchanges, process_number=process_number)
-    bars = None if process_number else BarThread.of(settings, instruments, exchanges)
+    number = process.cluster.number
+    monitor = watch_beside(settings, exchanges, process_number=number)
+    bars = None if number else bars_beside(settings, process, exchanges)
     return ThreadsBeside([thread for thread in (bars, monitor) if thread])
+
+
+def bars_beside(
+    settings: Settings, process: ProcessContext, exchanges: Collection[str] | None = None
+) -> BarThread:
+    """Return the thread that makes bars; it follows a changed instruments file."""
+    bars = BarThread(settings, process.instruments, exchanges)
+    process.instrument_followers.append(bars.follow)
+    return bars

@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS bars
     closed           Bool,
     version          UInt64 CODEC(ZSTD(1)),
     day_mark         UInt64 CODEC(ZSTD(1)) COMMENT 'state of the day candle that the bars follow from',
+    checkpoint       String CODEC(ZSTD(1)) COMMENT 'state of the fold at its end, to go on from; empty at most bars',
     updated_at       DateTime64(6, 'UTC') DEFAULT now64(6) CODEC(Delta, ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(version)

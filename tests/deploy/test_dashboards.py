@@ -108,9 +108,6 @@ def test_boards_show_only_known_metrics() -> None:
         "candlewax_market_outages_total",
         "candlewax_cross_check_failures_total",
         "candlewax_cross_check_mismatches_total",
-        # Bars are off unless a market has thresholds.
-        "candlewax_bars_stored_total",
-        "candlewax_last_bar_timestamp_seconds",
     }
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from candlewax.clickhouse import bar_metrics
 from candlewax.cold import metrics
 from candlewax.cold.units import Measure, Unit
 from tests.deploy.reading import ROOT
@@ -59,6 +60,7 @@ def test_each_panel_of_the_pipeline_board_has_data(stack: Stack) -> None:
     )
     archive_is(stale=False, held=0, mismatches=0)
     stack.counters.increment(1, "reconciled", "kraken", "equal", "complete")
+    bar_metrics.end_round("kraken", time.time())
     panels: dict[str, list[str]] = {}
     for name, expression in queries("prometheus"):
         panels.setdefault(name.rpartition(" ")[0], []).append(expression)
@@ -110,10 +112,13 @@ def test_each_alert_fires_and_clears(stack: Stack) -> None:
     stack.counters.increment(1, "reconciled", "coinbase", "differs", "complete")
     stack.counters.set_gauge(2, "refused_markets", "kraken")
     archive_is(stale=True, held=1, mismatches=1)
+    bar_metrics.end_round("kraken", time.time() - 86_400)
     stack.wait_for("CandlewaxFramesLost", "CandlewaxContradiction", "CandlewaxUnknownCondition")
     stack.wait_for("CandlewaxMarketsRefused", "CandlewaxReconciliationDiffers")
     stack.wait_for("CandlewaxColdStale", "CandlewaxColdHeld", "CandlewaxColdMismatch")
+    stack.wait_for("CandlewaxBarsStale")
     archive_is(stale=False, held=0, mismatches=0)
+    bar_metrics.end_rounds("kraken")
     stack.counters.set_gauge(0, "refused_markets", "kraken")
     stack.lag_messages = 20_000
     stack.wait_for(
@@ -128,6 +133,7 @@ def test_each_alert_fires_and_clears(stack: Stack) -> None:
         "CandlewaxContradiction",
         "CandlewaxUnknownCondition",
         "CandlewaxMarketsRefused",
+        "CandlewaxBarsStale",
         "CandlewaxColdStale",
         "CandlewaxColdHeld",
         "CandlewaxColdMismatch",

@@ -6,15 +6,13 @@ midnight to its end are.
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import accumulate
-from typing import Final
 
 import polars as pl
 
+from candlewax.core.bars.numbers import NEVER, Numbers
 from candlewax.core.candles.certificate import COMPLETE, FORMING, GAPS, PARTIAL, UNVERIFIED
-
-_NEVER: Final = 2**62
-"""A time after all others, in microseconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -33,29 +31,28 @@ class DayEvidence:
     contradicted: int | None = None
 
 
-def certify(bars: pl.DataFrame, trades: pl.DataFrame, evidence: DayEvidence) -> pl.DataFrame:
+def certify(bars: pl.DataFrame, numbers: Numbers, evidence: DayEvidence) -> pl.DataFrame:
     """Return bars (BARS) with `closed`, `missing` and `status` instead of `is_full`.
 
-    `trades` are all of the day (DAY_TRADES). A full bar closes once the watermark has passed its
-    last trade, the last bar of the day once it has passed the day.
+    The last one is the last bar of the day; `numbers` are those of all its trades. A full bar
+    closes once the watermark has passed its last trade, the last bar of the day once it has passed
+    the day.
     """
     ends = pl.col("close_time").cast(pl.Int64)
-    ranges = _missing_ranges(trades).sort("begin")
-    begins, sums = ranges["begin"].to_list(), [0, *accumulate(ranges["missing"])]
+    gaps = numbers.gaps()
+    begins, sums = [gap.begin for gap in gaps], [0, *accumulate(gap.missing for gap in gaps)]
     closes = bars["close_time"].cast(pl.Int64).to_list()
     missing = [sums[bisect_right(begins, close)] for close in closes]
-    unverified_from = min(_first_unnumbered(trades), _or_never(evidence.contradicted))
-    partial_from = _unproven_from(trades, evidence.number_before)
-    is_last_unproven = _is_end_unproven(trades, evidence.number_after)
     is_last = pl.col("number") == bars["number"].max()
-    is_partial = (ends >= partial_from) | (
-        is_last & (pl.lit(is_last_unproven) | (~pl.col("is_full") & pl.lit(_lacks(evidence))))
+    lacks_later = pl.lit(evidence.number_after is None)
+    is_partial = (ends >= numbers.unproven_from(evidence.number_before)) | (
+        is_last & (pl.lit(_is_end_unproven(numbers, evidence)) | (~pl.col("is_full") & lacks_later))
     )
     closed = pl.lit(evidence.is_closed) | (pl.col("is_full") & (ends < evidence.watermark))
     status = (
         pl.when(~closed)
         .then(FORMING)
-        .when(ends >= unverified_from)
+        .when(ends >= _unverified_from(numbers, evidence))
         .then(UNVERIFIED)
         .when(pl.col("missing") > 0)
         .then(GAPS)
@@ -67,56 +64,24 @@ def certify(bars: pl.DataFrame, trades: pl.DataFrame, evidence: DayEvidence) -> 
     return counted.with_columns(closed=closed, status=status.cast(pl.Int8)).drop("is_full")
 
 
-def _lacks(evidence: DayEvidence) -> bool:
-    return evidence.number_after is None
+def proof_until(time: int, numbers: Numbers, evidence: DayEvidence) -> str:
+    """Return a digest of all that certificates of the bars up to a time follow from.
 
-
-def _or_never(time: int | None) -> int:
-    return _NEVER if time is None else time
-
-
-def _first_unnumbered(trades: pl.DataFrame) -> int:
-    first = trades.filter((pl.col("sequence") == 0) & pl.col("counts"))["time"].min()
-    return _or_never(first)  # type: ignore[arg-type]  # of integers
-
-
-def _missing_ranges(trades: pl.DataFrame) -> pl.DataFrame:
-    """Return the missing ranges between two trades of the day: `begin`, the earlier of their times,
-    and `missing`, how many numbers are missing.
+    Two proofs of the same bars are equal if `missing` and `status` of each are, as long as these
+    are closed and others follow them in the day.
     """
-    numbered = trades.filter(pl.col("sequence") > 0).sort("numbering", "sequence")
-    before = pl.col("sequence", "time", "numbering").shift(1).name.suffix("_before")
-    apart = numbered.with_columns(before).filter(
-        (pl.col("numbering") == pl.col("numbering_before"))
-        & (pl.col("sequence") > pl.col("sequence_before") + 1)
-    )
-    return apart.select(
-        pl.min_horizontal("time", "time_before").alias("begin"),
-        (pl.col("sequence") - pl.col("sequence_before") - 1).alias("missing"),
-    )
+    gaps = [gap for gap in numbers.gaps() if gap.begin <= time]
+    begins = _unverified_from(numbers, evidence), numbers.unproven_from(evidence.number_before)
+    facts = gaps, [begin if begin <= time else None for begin in begins]
+    return blake2b(repr(facts).encode(), digest_size=8).hexdigest()
 
 
-def _unproven_from(trades: pl.DataFrame, number_before: int | None) -> int:
-    """Return the time from which on the numbers do not prove that the bars begin where they should.
-
-    That is midnight if the day's first number does not follow the last one of an earlier day and
-    is not 1, else the end of the day's first numbering if there is another one.
-    """
-    numbered = trades.filter(pl.col("sequence") > 0)
-    if numbered.is_empty():
-        return _NEVER
-    runs = (
-        numbered.group_by("numbering")
-        .agg(pl.col("sequence").min(), pl.col("time").min(), pl.col("time").max().alias("end"))
-        .sort("time")
-    )
-    first = int(runs["sequence"][0])
-    if first != 1 and first - 1 != number_before:
-        return -_NEVER
-    return int(runs["end"][0]) if runs.height > 1 else _NEVER
+def _unverified_from(numbers: Numbers, evidence: DayEvidence) -> int:
+    contradicted = NEVER if evidence.contradicted is None else evidence.contradicted
+    return min(numbers.unnumbered_from, contradicted)
 
 
-def _is_end_unproven(trades: pl.DataFrame, number_after: int | None) -> bool:
+def _is_end_unproven(numbers: Numbers, evidence: DayEvidence) -> bool:
     """Return True if the first number of a later day does not follow the last one of this day."""
-    last = trades.filter(pl.col("sequence") > 0).sort("time", "sequence")["sequence"].last()
-    return number_after is not None and last is not None and number_after != int(str(last)) + 1
+    after, last = evidence.number_after, numbers.last
+    return after is not None and last is not None and after != last + 1

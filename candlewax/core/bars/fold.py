@@ -1,4 +1,4 @@
-"""Bars of the trades of one market on one day.
+"""Bars of the trades of one market on one day, made batch by batch.
 
 Pure functions over frames: the same trades give the same bars, however they were received.
 """
@@ -54,63 +54,88 @@ _BOUGHT_QUOTE: Final = (
 )
 
 
-def fold(trades: pl.DataFrame, rule: BarRule) -> pl.DataFrame:
-    """Return the bars (BARS) of a day's trades (DAY_TRADES).
+_COMBINE: Final = (
+    pl.col("open").first(),
+    pl.col("high").max(),
+    pl.col("low").min(),
+    pl.col("close").last(),
+    pl.col(
+        "volume", "quote_volume", "trade_count", "buy_volume", "buy_quote_volume", "repaired"
+    ).sum(),
+    pl.col("open_time").first(),
+    pl.col("close_time").last(),
+    pl.col("first_sequence").first(),
+    pl.col("last_sequence").last(),
+)
+"""Aggregates that make one bar of the parts of it."""
 
+
+def fold(
+    trades: pl.DataFrame, rule: BarRule, begun: pl.DataFrame | None = None, first: int = 0
+) -> pl.DataFrame:
+    """Return the bars (BARS) of trades (DAY_TRADES), in order; `first` numbers the first one.
+
+    `begun` is the bar that the trades before them have begun, of one row and below its threshold.
     A bar closes with the trade by which it reaches the threshold. A trade is never divided, and
     what exceeds the threshold does not count for the next bar.
     """
     counted = trades.filter("counts")
-    ends = _ends(counted, rule)
+    ends = _ends(counted, rule, begun)
     number = pl.Series("number", ends, pl.UInt32)
-    bar = (pl.int_range(pl.len(), dtype=pl.UInt32)).alias("place")
-    placed = counted.with_columns(bar)
+    placed = counted.with_columns(place=pl.int_range(pl.len(), dtype=pl.UInt32))
     numbers = (
         number.search_sorted(placed["place"], side="left").cast(pl.UInt32)
         if ends
         else pl.zeros(placed.height, pl.UInt32, eager=True)
     )
-    bars = (
-        placed.with_columns(
-            number=numbers, buy_volume=_BOUGHT_VOLUME, buy_quote_volume=_BOUGHT_QUOTE
-        )
-        .group_by("number", maintain_order=True)
-        .agg(
-            pl.col("price").first().alias("open"),
-            pl.col("price").max().alias("high"),
-            pl.col("price").min().alias("low"),
-            pl.col("price").last().alias("close"),
-            pl.col("quantity").sum().alias("volume"),
-            pl.col("quote_volume").sum(),
-            pl.len().alias("trade_count"),
-            pl.col("buy_volume", "buy_quote_volume").sum(),
-            pl.col("time").first().alias("open_time"),
-            pl.col("time").last().alias("close_time"),
-            pl.col("sequence").first().alias("first_sequence"),
-            pl.col("sequence").last().alias("last_sequence"),
-            pl.col("repaired").sum(),
-        )
-    )
-    return bars.with_columns(is_full=pl.col("number") < len(ends)).select(
-        pl.col(name).cast(kind) for name, kind in BARS.items()
-    )
+    parts = placed.select(
+        number=numbers,
+        open="price", high="price", low="price", close="price",
+        volume="quantity", quote_volume="quote_volume",
+        trade_count=pl.lit(1, pl.UInt64),
+        buy_volume=_BOUGHT_VOLUME, buy_quote_volume=_BOUGHT_QUOTE,
+        open_time="time", close_time="time",
+        first_sequence="sequence", last_sequence="sequence",
+        repaired=pl.col("repaired").cast(pl.UInt32),
+    )  # fmt: skip
+    bars = _combined(parts)
+    if begun is not None:
+        before = begun.select(pl.lit(0, pl.UInt32).alias("number"), *_NAMES)
+        bars = _combined(pl.concat([before, bars.select("number", *_NAMES)]))
+    return bars.with_columns(
+        is_full=pl.col("number") < len(ends), number=pl.col("number") + first
+    ).select(pl.col(name).cast(kind) for name, kind in BARS.items())
 
 
-def _ends(trades: pl.DataFrame, rule: BarRule) -> list[int]:
+_NAMES: Final = tuple(name for name in BARS if name not in {"number", "is_full"})
+
+
+def _combined(parts: pl.DataFrame) -> pl.DataFrame:
+    """Return one row for each number, with the types of BARS."""
+    bars = parts.group_by("number", maintain_order=True).agg(*_COMBINE)
+    return bars.select(pl.col(name).cast(BARS[name]) for name in ("number", *_NAMES))
+
+
+def _ends(trades: pl.DataFrame, rule: BarRule, begun: pl.DataFrame | None) -> list[int]:
     """Return the place of the last trade of each full bar."""
-    if rule.kind == "tick":
-        step = int(rule.threshold)
-        return list(range(step - 1, trades.height, step))
-    name, scale = ("quantity", 12) if rule.kind == "volume" else ("quote_volume", 18)
+    name, scale = {
+        "tick": ("trade_count", 0), "volume": ("volume", 12), "dollar": ("quote_volume", 18)
+    }[rule.kind]  # fmt: skip
     threshold = int(rule.threshold.scaleb(scale))
-    amounts = trades[name].to_physical()
-    return _cut(amounts.cast(pl.Int128).cum_sum().to_list(), threshold)
+    done = 0 if begun is None else int(begun[name].to_physical()[0])
+    if rule.kind == "tick":
+        return list(range(threshold - 1 - done, trades.height, threshold))
+    amounts = trades["quantity" if rule.kind == "volume" else name].to_physical()
+    return _cut(amounts.cast(pl.Int128).cum_sum().to_list(), threshold, -done)
 
 
-def _cut(sums: Sequence[int], threshold: int) -> list[int]:
-    """Return the places where running sums have grown by the threshold since the last place."""
+def _cut(sums: Sequence[int], threshold: int, before: int) -> list[int]:
+    """Return the places where running sums have grown by the threshold since the last place.
+
+    `before` is the sum at the begin of the first bar.
+    """
     ends: list[int] = []
-    begin = before = 0
+    begin = 0
     while (end := bisect_left(sums, before + threshold, begin)) < len(sums):
         ends.append(end)
         begin, before = end + 1, sums[end]
