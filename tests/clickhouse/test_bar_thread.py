@@ -128,8 +128,10 @@ def test_thresholds_of_a_changed_file_are_taken_up(
     fills = [fill(number, number * 60_000_000) for number in range(1, 8)]
     store(tables, [replace(one, exchange="binance", symbol="BTC/USDT") for one in fills])
     thread.end()
-    rows = tables.query("SELECT DISTINCT toString(kind) AS k, threshold FROM bars").rows()
-    assert rows == [("tick", Decimal(3))]
+    # A round with the old thresholds may just have been under way.
+    rows = tables.query("SELECT DISTINCT exchange, threshold FROM bars").rows()
+    assert ("binance", Decimal(3)) in rows
+    assert set(rows) <= {("binance", Decimal(2)), ("binance", Decimal(3))}
 
 
 def is_running() -> bool:
