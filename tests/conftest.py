@@ -1,5 +1,6 @@
 """Fixtures of all tests: one embedded engine, an empty database for each test; and their order."""
 
+import logging
 import os
 import sys
 from collections import defaultdict
@@ -118,6 +119,16 @@ def databases(engine: Database, engine_path: Path) -> Databases:
 def _apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was filled last outside the tests is not known to them, nor is theirs outside."""
     monkeypatch.setattr(last_filled, "FILE", Path(__file__) / "none" / "last.json")
+
+
+@pytest.fixture(autouse=True)
+def _own_log_level() -> Iterator[None]:
+    """A command that a test runs sets the level of the log for that test alone."""
+    loggers = [logging.getLogger(name) for name in (None, "candlewax")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture

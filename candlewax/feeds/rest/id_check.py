@@ -98,21 +98,19 @@ class IdCheck:
         twins = received.join(shown, on=_CONTENT, suffix="_shown").filter(_ARE_NEAR)
         # Few equal fills behind the end of the answer may be trades of their own.
         if 2 * twins["trade_id"].n_unique() >= received.height:
-            trade_id, shown_id, time = twins.select("trade_id", "trade_id_shown", "timestamp").row(
-                0
-            )
+            names = twins.select("trade_id", "trade_id_shown", "timestamp")
+            trade_id, shown_id, time = names.row(0)
             raise BackfillError(
                 f"{self._exchange.id}: REST names trades of {native_symbol} by other ids than the "
                 f"websocket, as {shown_id} for {trade_id} of {_show(time)}: stored, they "
-                " would count twice"
+                "would count twice"
             )
 
     def _refuse_moved(self, native_symbol: str, same_id: pl.DataFrame) -> None:
         moved = same_id.filter(~_ARE_NEAR)
         if moved.height:
-            trade_id, time, time_shown = moved.select(
-                "trade_id", "timestamp", "timestamp_shown"
-            ).row(0)
+            times = moved.select("trade_id", "timestamp", "timestamp_shown")
+            trade_id, time, time_shown = times.row(0)
             raise BackfillError(
                 f"{self._exchange.id}: REST gives trades of {native_symbol} other times than the "
                 f"websocket, as {_show(time_shown)} for {_show(time)} of {trade_id}: stored, they "
