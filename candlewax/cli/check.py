@@ -1,10 +1,9 @@
 """Command `candlewax check`: checks everything that a start needs, without starting."""
 
 import argparse
-import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from candlewax.cli.common import without_request_warnings
 from candlewax.cli.findings import (
     NOTE,
     OK,
@@ -144,7 +144,7 @@ def _check_rest(settings: Settings, instruments: Instruments) -> Iterator[Findin
             continue
         client = Client(endpoint.rest, endpoint.url, endpoint.key, retry_policy=_REST_POLICY)
         try:
-            with _without_warnings():
+            with without_request_warnings():
                 client.ask(endpoint.rest.latest_path(native_symbols[0], 1))
         except RefusalError as error:
             yield Finding(WRONG, "REST", f"{exchange}: {error.reason}")
@@ -152,18 +152,6 @@ def _check_rest(settings: Settings, instruments: Instruments) -> Iterator[Findin
             yield Finding(OK, "REST", f"{exchange}: {client} answers with trades")
         finally:
             client.close()
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Leave out what a client warns of: the finding says it, and nothing is requested again."""
-    logger = logging.getLogger(Client.__module__)
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _check_keys(settings: Settings) -> Iterator[Finding]:

@@ -1,8 +1,10 @@
 """Shared parts of the commands: database, times, and exits with an error message."""
 
 import argparse
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
@@ -59,6 +61,18 @@ def exit_on_error(status: int, action: Callable[[], T]) -> T:
         message = str(error)
     print(f"candlewax: {message}", file=sys.stderr)
     sys.exit(status)
+
+
+@contextmanager
+def without_request_warnings() -> Iterator[None]:
+    """Leave out what a REST client warns of: its error says it, and nothing is requested again."""
+    logger = logging.getLogger("candlewax.feeds.rest.client")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def open_database(status: int) -> Database:

@@ -5,13 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from candlewax.cli.common import CommandError, exit_on_error
+from candlewax.cli.common import CommandError, exit_on_error, without_request_warnings
 from candlewax.cli.instruments_file import InstrumentsFile
 from candlewax.core.kind_marks import WrongKindError
 from candlewax.core.market_choice import Changes, choose, plan_changes
 from candlewax.exchanges import EXCHANGES
-from candlewax.exchanges.protocol.fields import FrameError
-from candlewax.exchanges.protocol.markets import ListedMarket
+from candlewax.exchanges.protocol.markets import ListedMarket, MarketError
 from candlewax.feeds.rest.client import RefusalError
 from candlewax.feeds.rest.market_list import request_markets
 from candlewax.pipeline.sources import rest_endpoints
@@ -71,11 +70,13 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     exchange = arguments.exchange
     # Read first: a broken file is told before the exchange is asked.
     file = InstrumentsFile(settings.instruments)
-    markets = _request(settings, exchange)
+    markets, errors = _request(settings, exchange)
     chosen = choose(markets, arguments.quote, arguments.symbol, arguments.top)
     _require_chosen(exchange, markets, arguments)
     subscribes = bool(arguments.quote or arguments.symbol or arguments.top)
-    changes = plan_changes(exchange, file.content, markets, chosen, subscribes=subscribes)
+    changes = plan_changes(
+        exchange, file.content, markets, chosen, unread=errors, subscribes=subscribes
+    )
     _print_table(chosen)
     for text in changes.told:
         print(f"{exchange}: {text}")
@@ -91,8 +92,11 @@ def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _request(settings: Settings, exchange: str) -> list[ListedMarket]:
-    """Return the markets that could be read; print why others could not. Raises CommandError."""
+def _request(settings: Settings, exchange: str) -> tuple[list[ListedMarket], list[MarketError]]:
+    """Return the markets, and the errors of others, of which one is printed. Raises CommandError.
+
+    There is a market at least.
+    """
     rules = EXCHANGES[exchange].markets
     endpoint = rest_endpoints(settings, [exchange], real=True).get(exchange)
     if rules is None or endpoint is None:
@@ -101,16 +105,14 @@ def _request(settings: Settings, exchange: str) -> list[ListedMarket]:
             f"CANDLEWAX_{name}_REST_URL is needed, as CANDLEWAX_{name}_URL is not the exchange's"
         )
     try:
-        listed = request_markets(rules, endpoint)
+        with without_request_warnings():
+            listed = request_markets(rules, endpoint)
     except (RefusalError, WrongKindError) as error:
         raise CommandError(f"{exchange}: {error}") from error
-    errors = [market for market in listed if isinstance(market, FrameError)]
+    errors = [market for market in listed if isinstance(market, MarketError)]
     if errors:
         print(f"{exchange}: {len(errors):,} markets cannot be read, such as: {errors[0].detail}")
-    markets = [market for market in listed if isinstance(market, ListedMarket)]
-    if not markets:
-        raise CommandError(f"{exchange}: lists no market that can be read; nothing is written")
-    return markets
+    return [market for market in listed if isinstance(market, ListedMarket)], errors
 
 
 def _require_chosen(

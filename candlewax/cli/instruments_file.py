@@ -1,5 +1,6 @@
 """The instruments file, changed as a whole or not at all."""
 
+import io
 import os
 import shutil
 import tempfile
@@ -70,8 +71,26 @@ class InstrumentsFile:
             if self._path.read_bytes() != self._read:
                 raise CommandError(f"{self._path} was changed meanwhile; run the command again")
             if in_place and self.target.exists():
-                shutil.copyfile(unfinished, self.target)
+                self._overwrite(changed)
             else:
                 unfinished.replace(self.target)
         finally:
             unfinished.unlink(missing_ok=True)
+
+    def _overwrite(self, changed: bytes) -> None:
+        """Write into the file itself; if that fails, as on a full disk, put its old text back."""
+        with self.target.open("r+b", buffering=0) as file:
+            try:
+                _put(file, changed)
+            except OSError:
+                _put(file, self._read)
+                raise
+
+
+def _put(file: io.FileIO, text: bytes) -> None:
+    left = memoryview(text)
+    file.seek(0)
+    while left:
+        left = left[file.write(left) :]
+    file.truncate()
+    os.fsync(file.fileno())

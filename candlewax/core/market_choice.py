@@ -9,7 +9,8 @@ from typing import Final
 from candlewax.core.instruments import FileContent, Instrument
 from candlewax.core.instruments_text import Value
 from candlewax.core.market_facts import kind_of, read_facts
-from candlewax.exchanges.protocol.markets import ListedMarket, MarketStatus
+from candlewax.core.market_names import fold, other_names
+from candlewax.exchanges.protocol.markets import ListedMarket, MarketError, MarketStatus
 
 DOLLARS: Final = ("USD", "USDT", "USDC", "FDUSD", "USDG", "RLUSD", "USD1", "PYUSD")
 """Assets that count as a dollar where turnovers of different quotes are compared."""
@@ -74,12 +75,13 @@ def _dollars(markets: Iterable[ListedMarket]) -> dict[str, Decimal]:
 
 def plan_changes(
     exchange: str, content: FileContent, markets: Sequence[ListedMarket],
-    chosen: Sequence[ListedMarket], *, subscribes: bool,
+    chosen: Sequence[ListedMarket], *, unread: Sequence[MarketError] = (), subscribes: bool,
 ) -> Changes:  # fmt: skip
     """Return the changes of a file after an exchange's list; `chosen` are subscribed or known.
 
     Markets of the file keep their place and their unified symbol; their facts are those of the
-    list. A market that is gone stays, with the status delisted.
+    list. A market that is gone stays, with the status delisted, or as it is if it may be one of the
+    unread ones.
     """
     changes = Changes()
     file = content.listed.get(exchange, {})
@@ -87,6 +89,11 @@ def plan_changes(
     by_name = {market.native_symbol: market for market in markets}
     by_symbol = {market.symbol: market for market in reversed(markets)}
     for name, known in file.items():
+        if name not in by_name and any(_may_be(error, name, known) for error in unread):
+            changes.told.append(
+                f"{name} ({known.symbol}) may be a market that cannot be read; it stays as it is"
+            )
+            continue
         value, text = _follow(
             name, known, by_name.get(name), by_symbol.get(known.symbol), name in subscribed
         )
@@ -109,6 +116,13 @@ def plan_changes(
             if market.native_symbol not in file
         )
     return changes
+
+
+def _may_be(error: MarketError, name: str, known: Instrument) -> bool:
+    """Return whether a row that cannot be read may be a market of the file."""
+    texts = {fold(text) for text in error.texts}
+    names = {fold(name), *other_names(known.symbol)}
+    return not texts or bool(names & texts) or {fold(known.base), fold(known.quote)} <= texts
 
 
 def _follow(

@@ -18,6 +18,7 @@ from candlewax.exchanges.protocol.markets import (
     parse_step,
     read_each,
     require_text,
+    rows_by_name,
 )
 from candlewax.exchanges.protocol.rest import require_list
 
@@ -31,9 +32,8 @@ STATUSES = {"TRADING": MarketStatus.TRADING, "CLOSE": MarketStatus.DELISTED}
 
 def read_tick(row: Row) -> str | None:
     """Return the step of prices: {"filterType":"PRICE_FILTER","tickSize":"0.01000000",...}."""
-    filters = [each for each in row.get("filters") or () if isinstance(each, dict)]
-    steps = (each.get("tickSize") for each in filters if each.get("filterType") == "PRICE_FILTER")
-    return parse_step(next(steps, None))
+    filters = rows_by_name(require_list(row.get("filters") or [], "filters"), "filterType")
+    return parse_step(filters.get("PRICE_FILTER", {}).get("tickSize"))
 
 
 def read_spot_market(row: Row, ticker: Row) -> ListedMarket:
@@ -56,8 +56,7 @@ def parse_markets(read: ReadMarket, answers: Sequence[Any]) -> ListedMarkets:
     content, tickers = answers
     if not isinstance(content, dict):
         raise bad_shape("an object with symbols", content)
-    rows = require_list(tickers, "tickers")
-    ticker_of = {row["symbol"]: row for row in rows if isinstance(row, dict) and "symbol" in row}
+    ticker_of = rows_by_name(require_list(tickers, "tickers"), "symbol")
     return read_each(
         require_list(content.get("symbols"), "symbols"),
         lambda row: read(row, ticker_of.get(require_text(row, "symbol"), {})),

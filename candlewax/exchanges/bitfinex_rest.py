@@ -246,14 +246,16 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
         for name in require_list(names, "pairs")
     ]
     by_symbol = {
-        row[0]: row for row in require_list(tickers, "tickers") if isinstance(row, list) and row
+        row[0]: row
+        for row in require_list(tickers, "tickers")
+        if isinstance(row, list) and row and isinstance(row[0], str)
     }
     return read_each(names, lambda name: _read_market(name, by_symbol))
 
 
-def _read_market(name: Any, tickers: dict[Any, list[Any]]) -> ListedMarket:  # noqa: ANN401
+def _read_market(name: Any, tickers: dict[str, list[Any]]) -> ListedMarket:  # noqa: ANN401
     native_symbol = f"t{name}"
-    split = split_symbol(native_symbol, ())
+    split = split_symbol(native_symbol, ()) if isinstance(name, str) else None
     if split is None:
         raise bad_shape("a pair such as BTCUSD or DUSK:USD", name)
     ticker = tickers.get(native_symbol, [])

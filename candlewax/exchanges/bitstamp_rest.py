@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any, Final
 
 import polars as pl
@@ -37,8 +36,10 @@ from candlewax.exchanges.protocol.markets import (
     MarketListRules,
     MarketStatus,
     parse_amount,
+    parse_decimals,
     read_each,
     require_text,
+    rows_by_name,
 )
 from candlewax.exchanges.protocol.rest import (
     NATIVE_SYMBOL,
@@ -237,7 +238,7 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
     {"pair":"BTC/USD","last":"71240","volume":"812.1","vwap":"71100","market":"BTC/USD"}
     """
     rows, tickers = (require_list(content, "markets") for content in answers)
-    by_name = {row.get("pair"): row for row in tickers if isinstance(row, dict)}
+    by_name = rows_by_name(tickers, "pair")
 
     def read(row: Any) -> ListedMarket:  # noqa: ANN401
         base, quote = (require_text(row, f"{name}_currency") for name in ("base", "counter"))
@@ -251,7 +252,7 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
             base,
             quote,
             MarketKind.SPOT if is_spot else MarketKind.PERPETUAL,
-            tick=f"{Decimal(1).scaleb(-decimals):f}" if isinstance(decimals, int) else None,
+            tick=None if decimals is None else parse_decimals(decimals),
             status=_STATUSES.get(require_text(row, "trading"), MarketStatus.SUSPENDED),
             price=parse_amount(ticker.get("last")),
             turnover=None if volume is None or mean is None else volume * mean,

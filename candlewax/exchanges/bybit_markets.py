@@ -14,6 +14,7 @@ from candlewax.exchanges.protocol.fields import bad_shape
 from candlewax.exchanges.protocol.markets import (
     ListedMarket,
     ListedMarkets,
+    MarketError,
     MarketKind,
     MarketListRules,
     MarketStatus,
@@ -21,6 +22,7 @@ from candlewax.exchanges.protocol.markets import (
     parse_step,
     read_each,
     require_text,
+    rows_by_name,
 )
 from candlewax.exchanges.protocol.symbols import split_before_quote
 
@@ -73,14 +75,20 @@ def build_markets(category: str, split: Splitter) -> MarketListRules:
     """Return the rules of the list of markets of a category, and of its tickers.
 
     {"result":{"list":[{"symbol":"BTCUSDT","contractType":"LinearPerpetual","status":"Trading",
-     "baseCoin":"BTC","quoteCoin":"USDT","settleCoin":"USDT","priceFilter":{"tickSize":"0.10"}}]}}
+     "baseCoin":"BTC","quoteCoin":"USDT","settleCoin":"USDT","priceFilter":{"tickSize":"0.10"}}],
+     "nextPageCursor":""}}
     {"result":{"list":[{"symbol":"BTCUSDT","lastPrice":"20533.13","turnover24h":"243765620.65"}]}}
     """
 
     def parse(answers: Sequence[Any]) -> ListedMarkets:
         rows, tickers = (require_rows(answer, "markets") for answer in answers)
-        days = {row.get("symbol"): row for row in tickers if isinstance(row, dict)}
-        return read_each(rows, lambda row: _read_market(row, days, split))
+        days = rows_by_name(tickers, "symbol")
+        markets = read_each(rows, lambda row: _read_market(row, days, split))
+        if cursor := answers[0]["result"].get("nextPageCursor"):
+            # A second page is not requested, as a page holds more markets than there are.
+            error = bad_shape("a list of one page", cursor)
+            markets.append(MarketError(error.reason, error.detail))
+        return markets
 
     paths = f"instruments-info?category={category}&limit=1000", f"tickers?category={category}"
     return MarketListRules(tuple(f"/v5/market/{path}" for path in paths), parse)

@@ -211,7 +211,8 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
         )
         found = stats.get(product)
         day = found.get("stats_24hour") if isinstance(found, dict) else None
-        price, volume = (parse_amount((day or {}).get(name)) for name in ("last", "volume"))
+        numbers = day if isinstance(day, dict) else {}
+        price, volume = (parse_amount(numbers.get(name)) for name in ("last", "volume"))
         return ListedMarket(
             product,
             f"{base}/{quote_asset}",

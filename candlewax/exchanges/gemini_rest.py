@@ -40,6 +40,7 @@ from candlewax.exchanges.protocol.markets import (
     parse_step,
     read_each,
     require_text,
+    rows_by_name,
 )
 from candlewax.exchanges.protocol.rest import (
     NATIVE_SYMBOL,
@@ -240,7 +241,7 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
     {"pair":"BTCUSD","price":"71240.55","percentChange24h":"0.0102"}
     """
     rows, prices = (require_list(content, "symbols") for content in answers)
-    by_pair = {row.get("pair"): row.get("price") for row in prices if isinstance(row, dict)}
+    by_pair = rows_by_name(prices, "pair")
 
     def read(row: Any) -> ListedMarket:  # noqa: ANN401
         name = require_text(row, "symbol").upper()
@@ -255,7 +256,7 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
             MarketKind.SPOT if is_spot else MarketKind.PERPETUAL,
             tick=parse_step(row.get("quote_increment")),
             status=_STATUSES.get(require_text(row, "status"), MarketStatus.SUSPENDED),
-            price=parse_amount(by_pair.get(name)),
+            price=parse_amount(by_pair.get(name, {}).get("price")),
         )
 
     return read_each(rows, read)

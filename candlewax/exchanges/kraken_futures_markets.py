@@ -52,7 +52,7 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
     {"tickers":[{"symbol":"PF_XBTUSD","last":83999.5,"volumeQuote":1234567.8}]}
     """
     products, tickers = (
-        require_list(answer.get(name) if isinstance(answer, dict) else None, name)
+        require_list(answer.get(name) if isinstance(answer, dict) else answer, name)
         for answer, name in zip(answers, ("instruments", "tickers"), strict=True)
     )
     by_symbol = {

@@ -4,6 +4,7 @@ Source: OKX API guide (v5), "Public Data", "GET / Instruments"; "Market Data", "
 """
 
 from collections.abc import Collection, Sequence
+from itertools import chain
 from typing import Any
 
 from candlewax.exchanges.okx_rest import require_data
@@ -19,6 +20,7 @@ from candlewax.exchanges.protocol.markets import (
     parse_step,
     read_each,
     require_text,
+    rows_by_name,
 )
 from candlewax.exchanges.protocol.symbols import split_at_separator
 
@@ -55,7 +57,7 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
     """
     lists = [require_data(answer, "markets") for answer in answers]
     instruments, tickers = lists[: len(lists) // 2], lists[len(lists) // 2 :]
-    days = {row.get("instId"): row for rows in tickers for row in rows if isinstance(row, dict)}
+    days = rows_by_name(chain(*tickers), "instId")
 
     def read(row: Any) -> ListedMarket:  # noqa: ANN401 - JSON may be anything
         native_symbol = require_text(row, "instId")
@@ -77,7 +79,7 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
             turnover=value if is_swap else volume,
         )
 
-    return read_each((row for rows in instruments for row in rows), read)
+    return read_each(chain(*instruments), read)
 
 
 MARKETS = MarketListRules(

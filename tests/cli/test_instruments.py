@@ -1,5 +1,7 @@
 """`candlewax instruments`: the lists of simulated exchanges, and what becomes of the file."""
 
+import errno
+import os
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from candlewax.simulator.server import Simulator
 from tests.support.command_inside import Done, command
 from tests.support.exchange_server import running
 from tests.support.ports import free_port
+from tests.support.rest_client import serving
 
 FILE = """\
 # my markets
@@ -161,6 +164,35 @@ def test_exchange_that_does_not_answer_changes_nothing(path: Path) -> None:
     assert done.returncode == 1
     assert f"candlewax: kraken: no answer from {url}" in done.stderr
     assert path.read_text() == FILE
+
+
+def test_answer_that_is_no_list_changes_nothing(path: Path) -> None:
+    """The message is one line that names the exchange, the address and what was wrong."""
+    with serving((502, {}, b"<html>Bad Gateway</html>")) as server:
+        done = listing(path, {"CANDLEWAX_OKX_REST_URL": server.url}, "okx", "--top", "1")
+    assert done.returncode == 1
+    paths = "/api/v5/public/instruments?instType=SPOT"
+    assert done.stderr == f"candlewax: okx: {server.url}: status 502, at {paths}\n"
+    assert path.read_text() == FILE
+
+
+def test_write_in_place_that_fails_leaves_the_old_text(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full after half of the new text takes the old one, which is there already."""
+    calls: list[int] = []
+
+    def sync(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) == 2:  # the first is of the text that is read back before
+            os.ftruncate(handle, 20)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with pytest.raises(CommandError, match="cannot be written: No space left on device"):
+        InstrumentsFile(path).write("kraken", {"also": {"A/B": "A/B"}}, in_place=True)
+    assert path.read_text() == FILE
+    assert len(calls) == 3
 
 
 def test_file_written_in_another_layout_is_not_rewritten(

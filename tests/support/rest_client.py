@@ -40,6 +40,8 @@ class ScriptedServer(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body go out together: the body would wait for the client's acknowledgement.
+    wbufsize = -1
     server: ScriptedServer
 
     def do_GET(self) -> None:

@@ -1,7 +1,7 @@
 """Rules of an exchange's list of markets over REST: declarations and pure functions."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -52,7 +52,18 @@ class ListedMarket:
     turnover: Decimal | None = None
 
 
-ListedMarkets = list[ListedMarket | FrameError]
+class MarketError(FrameError):
+    """Error of a market in a list that could not be read.
+
+    `texts`: the texts of its row, as far as there are any. One of them may be its name.
+    """
+
+    def __init__(self, reason: str, detail: str, texts: Iterable[str] = ()) -> None:
+        super().__init__(reason, detail)
+        self.texts = frozenset(texts)
+
+
+ListedMarkets = list[ListedMarket | MarketError]
 """Markets of a list, with an error for each that could not be read."""
 
 
@@ -76,8 +87,22 @@ def read_each(rows: Iterable[Any], read: Callable[[Any], ListedMarket]) -> Liste
         try:
             markets.append(read(row))
         except FrameError as error:
-            markets.append(error)
+            markets.append(MarketError(error.reason, error.detail, _texts(row)))
     return markets
+
+
+def _texts(row: Any) -> Iterator[str]:  # noqa: ANN401 - JSON may be anything
+    """Yield the texts of a row: a text, an object, or the name of an object and the object."""
+    for part in row if isinstance(row, tuple) else (row,):
+        values = part.values() if isinstance(part, dict) else (part,)
+        yield from (value for value in values if isinstance(value, str))
+
+
+def rows_by_name(rows: Iterable[Any], field: str) -> dict[str, dict[str, Any]]:
+    """Return the objects among rows by a field of theirs; rows without such a text are left out."""
+    return {
+        row[field]: row for row in rows if isinstance(row, dict) and isinstance(row.get(field), str)
+    }
 
 
 def require_text(row: Any, name: str) -> str:  # noqa: ANN401 - JSON may be anything
@@ -88,6 +113,8 @@ def require_text(row: Any, name: str) -> str:  # noqa: ANN401 - JSON may be anyt
     raise bad_shape(f"a text in field {name!r} of a market", row)
 
 
+_MAX_DECIMALS: Final = 40
+
 _is_amount: Final = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?").fullmatch
 
 
@@ -95,6 +122,13 @@ def parse_amount(value: Any) -> Decimal | None:  # noqa: ANN401 - JSON may be an
     """Return an amount, a text or a number of JSON; None for anything else."""
     text = to_text(value)
     return Decimal(text) if _is_amount(text) else None
+
+
+def parse_decimals(value: Any) -> str:  # noqa: ANN401 - JSON may be anything
+    """Return the step of a number of decimals: 0.01 of 2. Raises FrameError."""
+    if type(value) is not int or not 0 <= value <= _MAX_DECIMALS:
+        raise bad_shape(f"a number of decimals from 0 to {_MAX_DECIMALS}", value)
+    return f"{Decimal(1).scaleb(-value):f}"
 
 
 def parse_step(value: Any) -> str | None:  # noqa: ANN401 - JSON may be anything
