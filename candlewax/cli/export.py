@@ -1,4 +1,4 @@
-"""Command `candlewax export`: writes candles to files."""
+"""Command `candlewax export`: writes candles or bars to files."""
 
 import argparse
 import sys
@@ -8,17 +8,18 @@ from typing import Final
 
 from candlewax.cli.common import CommandError, exit_on_error, open_for_reading, parse_cli_time
 from candlewax.cli.progress import show_progress
+from candlewax.client.bar_pages import read_rule
 from candlewax.client.export import (
     FORMATS,
     LAYOUTS,
     ExportError,
-    Selection,
     Target,
     choose_target,
     export,
 )
 from candlewax.client.reader import Reader
 from candlewax.client.request import RequestError, Span
+from candlewax.client.selection import Selection, Series, series_of_bars, series_of_candles
 from candlewax.core.candles.combine import TIMEFRAMES
 from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.settings import load as load_settings
@@ -29,7 +30,8 @@ DEFAULT_TIMEFRAME: Final = "1m"
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the parser."""
     command = commands.add_parser(
-        "export", help="write candles to a file of Parquet, CSV or Feather, or to a directory"
+        "export",
+        help="write candles or bars to a file of Parquet, CSV or Feather, or to a directory",
     )
     command.add_argument("path", type=Path, help="file, as candles.parquet, or directory")
     command.add_argument(
@@ -47,11 +49,18 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         action="append",
         help=f"may come again ({DEFAULT_TIMEFRAME})",
     )
+    command.add_argument(
+        "--bars",
+        action="append",
+        metavar="RULE",
+        help="bars in place of candles, as 'tick 1000', 'volume 50' or 'dollar 1000000'; may come "
+        "again",
+    )
     for name, description in (("from", "begin, UTC"), ("to", "end, exclusive")):
         command.add_argument(f"--{name}", dest=name, type=parse_cli_time, help=description)
-    command.add_argument("--closed", action="store_true", help="no candle that is still forming")
+    command.add_argument("--closed", action="store_true", help="none that is still forming")
     command.add_argument(
-        "--complete", action="store_true", help="only candles that are proven to miss no trade"
+        "--complete", action="store_true", help="only those that are proven to miss no trade"
     )
     command.add_argument("--format", choices=FORMATS, help="the ending of the file, or parquet")
     command.add_argument(
@@ -82,8 +91,7 @@ def _export(reader: Reader, arguments: argparse.Namespace) -> int:
             arguments.path, arguments.format, arguments.layout, floats=arguments.floats
         )
         selection = Selection(
-            tuple(reader.select_markets(arguments.exchange, arguments.symbol)),
-            tuple(arguments.timeframe or [DEFAULT_TIMEFRAME]),
+            _select_series(reader, arguments),
             Span(begin, end),
             # freqtrade takes every candle in a file as closed.
             closed=arguments.closed or target.layout == "freqtrade",
@@ -92,24 +100,34 @@ def _export(reader: Reader, arguments: argparse.Namespace) -> int:
         count = _write(reader, selection, target)
     except (RequestError, ExportError) as error:
         raise CommandError(str(error)) from None
+    noun = selection.noun
     if not count:
-        raise CommandError(f"no candle is selected; the files in {target.path} hold none")
-    series = len(selection.markets) * len(selection.timeframes)
-    print(f"{count:,} candles of {series:,} series written to {target.path}", file=sys.stderr)
+        raise CommandError(f"no {noun} is selected; the files in {target.path} hold none")
+    series = len(selection.series)
+    print(f"{count:,} {noun}s of {series:,} series written to {target.path}", file=sys.stderr)
     return 0
 
 
+def _select_series(reader: Reader, arguments: argparse.Namespace) -> tuple[Series, ...]:
+    """Return the series that the options name. Raises RequestError, CommandError."""
+    if arguments.bars and arguments.timeframe:
+        raise CommandError("--bars and --timeframe: a file holds bars or candles, not both")
+    if arguments.bars and arguments.layout == "freqtrade":
+        raise CommandError("--bars: got the layout freqtrade, which holds candles only")
+    rules = [read_rule(text) for text in arguments.bars or ()]
+    markets = reader.select_markets(arguments.exchange, arguments.symbol)
+    if rules:
+        return series_of_bars(reader, markets, rules)
+    return series_of_candles(markets, arguments.timeframe or [DEFAULT_TIMEFRAME])
+
+
 def _write(reader: Reader, selection: Selection, target: Target) -> int:
-    count = 0
-    total = sum(
-        reader.count(market, timeframe, selection.span)
-        for market in selection.markets
-        for timeframe in selection.timeframes
-    )
+    count, noun = 0, selection.noun
+    total = selection.count(reader)
     if not total:
-        raise ExportError(f"no candle is selected; {target.path} is left as it was")
-    with show_progress("candles", total, "candles") as bar:
-        for market, timeframe, candles in export(reader, selection, target):
-            count += candles
-            bar.advance(candles, f"{market} {timeframe}")
+        raise ExportError(f"no {noun} is selected; {target.path} is left as it was")
+    with show_progress(f"{noun}s", total, f"{noun}s") as bar:
+        for series, rows in export(reader, selection, target):
+            count += rows
+            bar.advance(rows, str(series))
     return count

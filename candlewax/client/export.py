@@ -1,7 +1,7 @@
-"""Files of candles: Parquet, CSV and Feather, one for all or one for each series.
+"""Files of candles or bars: Parquet, CSV and Feather, one for all or one for each series.
 
-A file appears under its name once it is whole. Columns and types are `request.CANDLE`, or those of
-freqtrade: `date` in milliseconds and floats.
+A file appears under its name once it is whole. Columns and types are `request.CANDLE`,
+`request.BAR`, or those of freqtrade: `date` in milliseconds and floats.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 
 from candlewax.client.frames import to_floats
 from candlewax.client.reader import Reader
-from candlewax.client.request import ALL_TIME, CANDLE, Market, RequestError, Span
+from candlewax.client.request import BAR, CANDLE, RequestError
+from candlewax.client.selection import Selection, Series
+from candlewax.core.bars.rules import BarRule
 
 FORMATS: Final = ("parquet", "csv", "feather")
 
@@ -28,18 +30,7 @@ _FREQTRADE: Final = ("open", "high", "low", "close", "volume")
 
 
 class ExportError(RuntimeError):
-    """Candles that cannot be written; the message says where and why."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Candles to export: their markets, timeframes, time range, and which of them."""
-
-    markets: tuple[Market, ...]
-    timeframes: tuple[str, ...]
-    span: Span = ALL_TIME
-    closed: bool = False
-    complete: bool = False
+    """Candles or bars that cannot be written; the message says where and why."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +38,8 @@ class Target:
     """Where candles are written, and how: a format and a layout.
 
     `one-file` is a file with the candles of all series. `hive` is a directory with a file
-    `exchange=…/symbol=…/timeframe=…/candles.<format>` for each, with `/` and `:` of a symbol as
+    `exchange=…/symbol=…/timeframe=…/candles.<format>` or
+    `exchange=…/symbol=…/kind=…/threshold=…/bars.<format>` for each, with `/` and `:` of a symbol as
     `%2F` and `%3A`. `freqtrade` is its data directory: `<exchange>/BTC_USDT-1m.feather`, and
     futures in a folder of their own. `floats`: amounts as floats.
     """
@@ -59,57 +51,44 @@ class Target:
 
 
 class Written(NamedTuple):
-    """A part of a file that was written: its series, and the number of its candles."""
+    """A part of a file that was written: its series, and how many candles or bars."""
 
-    market: Market
-    timeframe: str
-    candles: int
+    series: Series
+    rows: int
 
 
 def export(reader: Reader, selection: Selection, target: Target) -> Iterator[Written]:
-    """Write the selected candles, and yield what was written, page by page.
+    """Write the selected candles or bars, and yield what was written, page by page.
 
-    Existing files are replaced, but one file for all only if there are candles. Raises ExportError.
+    Existing files are replaced, but one file for all only if there are rows. Raises ExportError.
     """
     try:
         if target.layout == "one-file":
             is_empty = True
-            with _open(target.path, target) as writer:
-                for market, timeframe in _series(selection):
-                    for written in _write(reader, selection, market, timeframe, writer):
+            with _open(target.path, selection, target) as writer:
+                for series in selection.series:
+                    for written in _write(reader, selection, series, writer):
                         is_empty = False
                         yield written
                 if is_empty:
-                    raise ExportError(f"no candle is selected; {target.path} is left as it was")
+                    text = f"no {selection.noun} is selected; {target.path} is left as it was"
+                    raise ExportError(text)
             return
-        for market, timeframe in _series(selection):
-            path = target.path / _PATHS[target.layout](market, timeframe, target.format)
-            with _open(path, target) as writer:
-                yield from _write(reader, selection, market, timeframe, writer)
+        for series in selection.series:
+            path = target.path / _PATHS[target.layout](series, target.format)
+            with _open(path, selection, target) as writer:
+                yield from _write(reader, selection, series, writer)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ExportError(f"{error.filename or target.path}: {reason}") from error
 
 
-def _series(selection: Selection) -> Iterator[tuple[Market, str]]:
-    for market in selection.markets:
-        for timeframe in selection.timeframes:
-            yield market, timeframe
-
-
 def _write(
-    reader: Reader, selection: Selection, market: Market, timeframe: str, writer: "_Writer"
+    reader: Reader, selection: Selection, series: Series, writer: "_Writer"
 ) -> Iterator[Written]:
-    pages = reader.candles(
-        market,
-        timeframe,
-        selection.span,
-        closed=selection.closed,
-        complete=selection.complete,
-    )
-    for page in pages:
+    for page in selection.pages(reader, series):
         writer.write(page)
-        yield Written(market, timeframe, page.height)
+        yield Written(series, page.height)
 
 
 class _Sink(Protocol):
@@ -120,25 +99,26 @@ class _Sink(Protocol):
 
 
 class _Writer:
-    """Writer of pages of candles in the form of a target."""
+    """Writer of pages of candles or bars in the form of a target."""
 
     def __init__(self, sink: _Sink, target: Target) -> None:
         self._sink = sink
         self._target = target
 
     def write(self, page: pl.DataFrame) -> None:
-        """Write candles (`request.CANDLE`)."""
+        """Write candles (`request.CANDLE`) or bars (`request.BAR`)."""
         self._sink.write_table(_arrow(page, self._target))
 
 
 @contextmanager
-def _open(path: Path, target: Target) -> Iterator[_Writer]:
-    """Open a file that takes its name once it is whole. Without candles it has its columns."""
+def _open(path: Path, selection: Selection, target: Target) -> Iterator[_Writer]:
+    """Open a file that takes its name once it is whole. Without rows it has its columns."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    empty = pl.DataFrame(schema=BAR if selection.are_bars else CANDLE)
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         with unfinished.open("wb") as file:
-            sink = _SINKS[target.format](file, _arrow(pl.DataFrame(schema=CANDLE), target).schema)
+            sink = _SINKS[target.format](file, _arrow(empty, target).schema)
             yield _Writer(sink, target)
             sink.close()
         unfinished.replace(path)
@@ -154,7 +134,7 @@ def _arrow(page: pl.DataFrame, target: Target) -> pa.Table:
         page = to_floats(page)
     if target.layout == "hive":
         # The folders hold these columns.
-        page = page.drop("exchange", "symbol", "timeframe")
+        page = page.drop(*_IN_FOLDERS, strict=False)
     if target.format == "csv":
         page = _as_text(page)
     return page.to_arrow(compat_level=pl.CompatLevel.oldest())
@@ -179,13 +159,22 @@ def _as_text(page: pl.DataFrame) -> pl.DataFrame:
 _SECOND: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 
-def _hive_path(market: Market, timeframe: str, suffix: str) -> Path:
+_IN_FOLDERS: Final = ("exchange", "symbol", "timeframe", "kind", "threshold")
+"""Columns of candles and bars that the folders of the layout `hive` hold."""
+
+
+def _hive_path(series: Series, suffix: str) -> Path:
+    market, step = series
     symbol = quote(market.symbol, safe="")
-    folder = f"exchange={market.exchange}/symbol={symbol}/timeframe={timeframe}"
-    return Path(folder) / f"candles.{suffix}"
+    folder = Path(f"exchange={market.exchange}", f"symbol={symbol}")
+    if isinstance(step, BarRule):
+        kind, threshold = str(step).split()
+        return folder / f"kind={kind}" / f"threshold={threshold}" / f"bars.{suffix}"
+    return folder / f"timeframe={step}" / f"candles.{suffix}"
 
 
-def _freqtrade_path(market: Market, timeframe: str, suffix: str) -> Path:
+def _freqtrade_path(series: Series, suffix: str) -> Path:
+    market, timeframe = series
     exchange = market.exchange.removesuffix("_usdm")
     name = market.symbol.replace("/", "_").replace(":", "_")
     if ":" in market.symbol:
@@ -193,7 +182,7 @@ def _freqtrade_path(market: Market, timeframe: str, suffix: str) -> Path:
     return Path(exchange) / f"{name}-{timeframe}.{suffix}"
 
 
-_PATHS: Final[dict[str, Callable[[Market, str, str], Path]]] = {
+_PATHS: Final[dict[str, Callable[[Series, str], Path]]] = {
     "hive": _hive_path,
     "freqtrade": _freqtrade_path,
 }

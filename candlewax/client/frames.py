@@ -1,4 +1,4 @@
-"""Candles and trades as frames, read from the database of the settings or a named one."""
+"""Candles, bars and trades as frames, read from the database of the settings or a named one."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -10,8 +10,9 @@ from urllib.parse import SplitResult, urlsplit
 import polars as pl
 
 from candlewax.clickhouse.client import connect
+from candlewax.client.bar_pages import read_bars, read_rule
 from candlewax.client.reader import Reader
-from candlewax.client.request import CANDLE, TRADE, Market, RequestError, Span
+from candlewax.client.request import BAR, CANDLE, TRADE, Market, RequestError, Span
 from candlewax.core.schema import Columns
 from candlewax.runtime.cold_settings import reach_archive
 from candlewax.runtime.setting_parsers import Server
@@ -102,6 +103,32 @@ def trades(
     with _open(database) as reader:
         market = _only_market(reader, exchange, symbol)
         return finish(convert(_together(reader.trades(market, span), TRADE)))
+
+
+def bars(
+    symbol: str,
+    rule: str,
+    *,
+    exchange: str | None = None,
+    begin: Time = None,
+    end: Time = None,
+    closed: bool = False,
+    complete: bool = False,
+    numbers: str = "exact",
+    database: str | None = None,
+    frame: str = "polars",
+) -> Any:  # noqa: ANN401 - a frame of the chosen kind
+    """Return the bars of a market whose first trade is from `begin` to before `end`, in order.
+
+    `rule` is what closes them, as in the instruments file: `tick 1000`, `volume 50` or
+    `dollar 1000000`. Columns: `request.BAR`. See `candles` for the rest.
+    """
+    finish, convert = _choose("frame", frame, _FRAMES), _choose("numbers", numbers, _NUMBERS)
+    span, wanted = _read_span(begin, end), read_rule(rule)
+    with _open(database) as reader:
+        market = _only_market(reader, exchange, symbol)
+        pages = read_bars(reader, market, wanted, span, closed=closed, complete=complete)
+        return finish(convert(_together(pages, BAR)))
 
 
 @contextmanager

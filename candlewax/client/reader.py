@@ -27,6 +27,7 @@ _EXPRESSIONS: Final = {
     "vwap": "toDecimal128(divideDecimal(r.quote_volume, r.volume, 12), 12)",
     "status": "toString(r.status)",
     "side": "toString(r.side)",
+    "kind": "toString(r.kind)",
     "open_time": "toDateTime64(r.open_time, 6, 'UTC')",
     "close_time": "toDateTime64(r.close_time, 6, 'UTC')",
     "timestamp": "toDateTime64(r.timestamp, 6, 'UTC')",
@@ -77,10 +78,10 @@ _FIRST_SPAN: Final = timedelta(hours=1)
 
 
 class Reader:
-    """Reader of one database."""
+    """Reader of one database, which is open in `database`."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         views = set(database.query(_VIEWS)["name"])
         self._sources = {
             view: f"{view} AS r" if view in views else f"{table} AS r FINAL"
@@ -92,7 +93,7 @@ class Reader:
 
         Columns: exchange, symbol, trade_count, first_trade and last_trade (times in UTC).
         """
-        return _with_times(self._database.query(_MARKETS % self._sources["candles"]))
+        return _with_times(self.database.query(_MARKETS % self._sources["candles"]))
 
     def select_markets(self, exchanges: Sequence[str], symbols: Sequence[str]) -> list[Market]:
         """Return the markets of these names that have candles; no name stands for all.
@@ -125,14 +126,14 @@ class Reader:
         if timeframe not in TIMEFRAMES:
             raise RequestError(f"timeframe: got {timeframe!r}, takes {', '.join(TIMEFRAMES)}")
         names = market._asdict() | {"timeframe": timeframe}
-        begin, end = self._clip(market, span)
+        begin, end = self.clip(market, span)
         seconds = TIMEFRAMES[timeframe][1] // 1_000_000
         step = timedelta(seconds=seconds * PAGE_ROWS)
         choice = names | {"closed": closed, "complete": complete}
         while begin < end:
             until = min(begin + step, end)
-            rows = self._database.query(
-                f"SELECT {_columns(CANDLE)} FROM {self._sources['candles']} "
+            rows = self.database.query(
+                f"SELECT {select_columns(CANDLE)} FROM {self._sources['candles']} "
                 f"{_CANDLES} ORDER BY r.window_start",
                 choice | {"begin": _to_second(begin), "end": _to_second(until)},
             )
@@ -143,8 +144,8 @@ class Reader:
     def count(self, market: Market, timeframe: str, span: Span) -> int:
         """Return how many candles begin in a time range, whatever their state."""
         names = market._asdict() | {"timeframe": timeframe}
-        begin, end = self._clip(market, span)
-        found = self._database.query(
+        begin, end = self.clip(market, span)
+        found = self.database.query(
             f"SELECT count() AS rows FROM {self._sources['candles']} {_CANDLES}",
             names | {"begin": begin, "end": end, "closed": False, "complete": False},
         )
@@ -152,7 +153,7 @@ class Reader:
 
     def trades(self, market: Market, span: Span) -> Iterator[pl.DataFrame]:
         """Yield pages of trades (TRADE) of a time range, in order of time and number."""
-        begin, end = self._clip(market, span)
+        begin, end = self.clip(market, span)
         length = _FIRST_SPAN
         while begin < end:
             until = min(begin + length, end)
@@ -171,8 +172,8 @@ class Reader:
     ) -> Iterator[pl.DataFrame]:
         after = {"at": begin - timedelta(microseconds=1), "number": 0, "id": ""}
         while True:
-            rows = self._database.query(
-                f"SELECT {_columns(TRADE)} FROM {self._sources['trades']} {_TRADES}",
+            rows = self.database.query(
+                f"SELECT {select_columns(TRADE)} FROM {self._sources['trades']} {_TRADES}",
                 market._asdict() | {"begin": begin, "end": end, "limit": PAGE_ROWS} | after,
             )
             page = rows.cast(TRADE)  # type: ignore[arg-type]
@@ -183,7 +184,7 @@ class Reader:
             names = zip(("at", "number", "id"), ("timestamp", "sequence", "trade_id"), strict=True)
             after = {name: page[column][-1] for name, column in names}
 
-    def _clip(self, market: Market, span: Span) -> tuple[datetime, datetime]:
+    def clip(self, market: Market, span: Span) -> tuple[datetime, datetime]:
         """Return the part of a time range that may hold rows of a market, by its day candles."""
         found = self.markets().filter(exchange=market.exchange, symbol=market.symbol)
         # Without a day candle, as in a database that was just recovered: all that may be archived.
@@ -194,7 +195,8 @@ class Reader:
         return max(span.begin or begin, begin), min(span.end or end, end)
 
 
-def _columns(names: Iterable[str]) -> str:
+def select_columns(names: Iterable[str]) -> str:
+    """Return the list of a SELECT from a table or view that is named `r`."""
     return ", ".join(f"{_EXPRESSIONS.get(name, f'r.{name}')} AS {name}" for name in names)
 
 

@@ -36,6 +36,34 @@ CANDLE: Final[Columns] = {
 }
 """Columns of candles. `vwap` is truncated after 12 decimals."""
 
+BAR: Final[Columns] = {
+    "exchange": pl.String,
+    "symbol": pl.String,
+    "kind": pl.String,
+    "threshold": PRICE,
+    "day": pl.Date,
+    "number": pl.UInt32,
+    "open": PRICE,
+    "high": PRICE,
+    "low": PRICE,
+    "close": PRICE,
+    "volume": PRICE,
+    "quote_volume": QUOTE_VOLUME,
+    "vwap": PRICE,
+    "trade_count": pl.UInt64,
+    "buy_volume": PRICE,
+    "buy_quote_volume": QUOTE_VOLUME,
+    "open_time": TIME,
+    "close_time": TIME,
+    "first_sequence": pl.UInt64,
+    "last_sequence": pl.UInt64,
+    "closed": pl.Boolean,
+    "status": pl.String,
+    "missing": pl.UInt64,
+    "repaired": pl.UInt32,
+}
+"""Columns of bars. `day` and `number` name one; `vwap` is truncated after 12 decimals."""
+
 TRADE: Final[Columns] = {
     "exchange": pl.String,
     "symbol": pl.String,

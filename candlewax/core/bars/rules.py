@@ -29,7 +29,11 @@ class BarRule:
     threshold: Decimal
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.threshold:f}"
+        """Return the rule as the instruments file writes it, without trailing zeros."""
+        threshold = f"{self.threshold:f}"
+        if "." in threshold:
+            threshold = threshold.rstrip("0").rstrip(".")
+        return f"{self.kind} {threshold}"
 
 
 MarketRules = Mapping[str, tuple[BarRule, ...]]

@@ -105,7 +105,7 @@ class BarsApi:
             raise Problem(404, "unknown_bars", text, "symbol")
         kinds = {rule.kind for rule in rules}
         wrong = "threshold" if series.rule.kind in kinds else "kind"
-        there = ", ".join(map(_rule_text, rules))
+        there = ", ".join(map(str, rules))
         text = f"no bars {series.rule} of {market} are stored; there is {there}; {switch}"
         raise Problem(404, "unknown_bars", text, wrong)
 
@@ -135,12 +135,6 @@ def _wish(parameters: Bars) -> BarWish:
         None if isinstance(parameters.status, UnsetType) else parameters.status,
         _parse_cursor(parameters.cursor),
     )
-
-
-def _rule_text(rule: BarRule) -> str:
-    """Return a rule as the instruments file writes it, without trailing zeros."""
-    text = str(rule)
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _cursor_text(bar: Mapping[str, Any]) -> str:

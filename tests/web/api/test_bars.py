@@ -10,22 +10,16 @@ from typing import Any
 import polars as pl
 import pytest
 
-from candlewax.clickhouse.bar_table import BarTable
-from candlewax.clickhouse.client import Database, open_tables
-from candlewax.core.bars.rules import parse_rules
+from candlewax.clickhouse.client import Database
 from tests.support import bar_oracle, oracle
 from tests.support.api_candles import follow, plain
-from tests.support.candles import DAY
-from tests.support.oracle import Fill
-from tests.support.stored_trades import store
+from tests.support.stored_bars import FILLS, MARKET, bar_tables, time_us
 from tests.support.verified_tables import moment
 from tests.support.web_server import Client
 
 PATH = "/api/v1/bars"
-MARKET = {"exchange": "binance", "symbol": "BTC/USDT"}
 FOURS = {**MARKET, "kind": "tick", "threshold": "4"}
 EACH = {**MARKET, "kind": "tick", "threshold": "1"}
-STEP_US = 10_000_000
 
 AMOUNTS = (
     "open", "high", "low", "close", "volume", "quote_volume", "buy_volume", "buy_quote_volume",
@@ -35,34 +29,11 @@ COUNTS = (
 )  # fmt: skip
 
 
-def time_us(number: int) -> int:
-    """The time of a trade: two share each, and those from the 19th on are of the next day."""
-    return DAY + (number > 18) * bar_oracle.DAY_US + number // 2 * STEP_US
-
-
-def fill_of(number: int, symbol: str = "BTC/USDT") -> Fill:
-    """A trade from the first on; five numbers are missing before the 26th."""
-    sequence = number + 5 * (number > 25)
-    return Fill(
-        "binance", symbol, str(sequence), sequence, time_us(number), number % 3 == 0,
-        Decimal(100 + number) + Decimal("0.1"), Decimal(number % 5) + Decimal("0.000000000001"),
-        asked_for=number == 7,
-    )  # fmt: skip
-
-
-FILLS = [fill_of(number) for number in range(1, 31)]
-RULES = parse_rules(["tick 1", "tick 4", "volume 7.5", "dollar 900"])
-
-
 @pytest.fixture(scope="module")
 def shared_tables(engine: Database, engine_path: Path) -> Iterator[Database]:
     """Bars of one market on two days, and a market without bars."""
-    tables = open_tables(engine_path, "of_bars")
-    store(tables, [*FILLS, fill_of(1, "ETH/USDT")])
-    BarTable(tables).refresh(MARKET["exchange"], MARKET["symbol"], RULES)
-    yield tables
-    tables.close()
-    engine.client.command("DROP DATABASE of_bars SYNC")
+    with bar_tables(engine, engine_path, "of_bars") as opened:
+        yield opened
 
 
 def right(kind: str, threshold: str) -> list[dict[str, Any]]:
