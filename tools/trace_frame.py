@@ -51,29 +51,31 @@ _FRAME: Final = (
 _TRACED: Final = 3
 """Number of the traced frame. Those before it load everything."""
 
-_PAUSE: Final = timedelta(seconds=1)
-
 
 class Trace:
     """Calls of the product's functions, by thread in call order.
 
+    `written` counts what the sink was handed, also while the trace is off.
     The worker's part ends when its sink has the frame: the polls of sources that follow have no
     part in it.
     """
 
     def __init__(self) -> None:
         self.is_on = False
+        self.written = 0
         self.threads: dict[int, list[str]] = {}
         self._prefix = str(ROOT / "candlewax") + "/"
         self._finished: int | None = None
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:  # noqa: ANN401 - as in sys
         path, thread = frame.f_code.co_filename, threading.get_ident()
+        is_written = event == "return" and frame.f_code.co_name == "write_batch"
+        self.written += is_written
         if not self.is_on or thread == self._finished or not path.startswith(self._prefix):
             return
         if event == "call":
             self.threads.setdefault(thread, []).append(path.removeprefix(self._prefix))
-        elif event == "return" and frame.f_code.co_name == "write_batch":
+        elif is_written:
             self._finished = thread
 
     def calls(self) -> Counter[str]:
@@ -123,16 +125,15 @@ def trace(folder: Path) -> Trace:
     trace_, begin_ms = Trace(), _begin_ms()
 
     def frames() -> Any:  # noqa: ANN401 - a generator of batches
-        yield frame(1, begin_ms)
-        yield frame(2, begin_ms)
-        # Time to store them, and the traced one.
-        yield TestingSource.PAUSE(_PAUSE)
-        trace_.is_on = True
-        yield frame(_TRACED, begin_ms)
-        yield TestingSource.PAUSE(_PAUSE)
-        trace_.is_on = False
-        # Only now the feed ends, and steps are closed.
-        yield frame(4, begin_ms)
+        # The feed ends, and steps are closed, only after the traced frame.
+        for number in range(1, _TRACED + 2):
+            before = trace_.written
+            trace_.is_on = number == _TRACED
+            yield frame(number, begin_ms)
+            while trace_.written == before:
+                # Polled again once the frame may have arrived.
+                yield TestingSource.PAUSE(timedelta())
+            trace_.run_untraced(lambda: _store(components))
 
     source: Any = TestingSource(frames())
     # Before the writer's thread starts. Two cores, so that it has a thread of its own.
@@ -190,6 +191,11 @@ def _trace_ingest(broker: KafkaClient) -> Trace:
     return trace_
 
 
+def _store(components: Components) -> None:
+    """Wait until all that the sink was handed is stored."""
+    components.tables.build_part("", "binance", None).snapshot()
+
+
 def _open_no_tables() -> Database:
     raise AssertionError("a dead letter")
 
@@ -208,7 +214,7 @@ def _trace_consumer(
         trace_.is_on = message is not None and message.offset() == _TRACED - 1
 
     def store() -> None:
-        components.tables.build_part("", "binance", None).snapshot()
+        _store(components)
 
     memory.on_wait = on_wait
     with trace_.installed():
