@@ -133,7 +133,7 @@ def trace(folder: Path) -> Trace:
             while trace_.written == before:
                 # Polled again once the frame may have arrived.
                 yield TestingSource.PAUSE(timedelta())
-            trace_.run_untraced(lambda: _store(components))
+            trace_.run_untraced(partial(_store, components))
 
     source: Any = TestingSource(frames())
     # Before the writer's thread starts. Two cores, so that it has a thread of its own.
@@ -210,11 +210,8 @@ def _trace_consumer(
 
     def on_wait(message: Message | None) -> None:
         """Store what came before a message, then trace if it is the one."""
-        trace_.run_untraced(store)
+        trace_.run_untraced(partial(_store, components))
         trace_.is_on = message is not None and message.offset() == _TRACED - 1
-
-    def store() -> None:
-        _store(components)
 
     memory.on_wait = on_wait
     with trace_.installed():

@@ -6,6 +6,7 @@ import json
 import random
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,15 @@ class Reply(NamedTuple):
         return dict(json.loads(self.body)["error"]).get("parameter")
 
 
+def received(connection: socket.socket) -> bytes:
+    """All that came until the end. A server that refuses a request unread resets the connection."""
+    parts: list[bytes] = []
+    with suppress(ConnectionResetError):
+        while part := connection.recv(1 << 16):
+            parts.append(part)
+    return b"".join(parts)
+
+
 class Raw:
     """A client that sends raw bytes."""
 
@@ -56,7 +66,7 @@ class Raw:
         request = b"\r\n".join(line for line in lines if line) + b"\r\n\r\n" + body
         with socket.create_connection(("127.0.0.1", self.port), 60) as connection:
             connection.sendall(request)
-            answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+            answer = received(connection)
         head, _, body = answer.partition(b"\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 "), (request[:300], answer[:300])
         return Reply(int(answer[9:12]), head.decode("latin-1"), body)
