@@ -65,12 +65,15 @@ class InstrumentsReload:
         except InstrumentsError as error:
             _log.error("instruments: %s. The markets stay as they are", _named(path, error))
             return
-        self._log_changes(path, before, content)
         for follow in self._process.instrument_followers:
             try:
                 follow()
             except Exception:  # noqa: BLE001 - the others must follow all the same
-                _log.exception("instruments: a part of the process could not follow the change")
+                _log.exception(
+                    "instruments: a part could not follow the change; the next SIGHUP tries again"
+                )
+        # Last: the line tells that a new market is subscribed, or known, and stored as such.
+        self._log_changes(path, before, content)
 
     def _path(self) -> Path:
         """Return the file to read, which may be in the working directory since the start."""

@@ -66,10 +66,10 @@ def test_changed_file_is_followed_by_all_parts(
     assert process.instruments.subscriptions("binance") == ["BTCUSDT", "SOLUSDT"]
     assert calls == ["followed"]
     assert caplog.messages == [
+        "instruments: a part could not follow the change; the next SIGHUP tries again",
         f"instruments: {path} is taken up; added: binance SOLUSDT, kraken BTC/USD; "
         "dropped: binance ETHUSDT",
         "instruments: kraken: new exchanges take a restart",
-        "instruments: a part of the process could not follow the change",
     ]
 
 
