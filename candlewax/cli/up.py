@@ -113,7 +113,7 @@ class _Up:
         self._stack = stack
         self._shutdown = ShutdownSignal()
         self._shutdown.listen()
-        hold_signals(settings)
+        hold_signals(settings, self._shutdown)
         instruments = load_instruments(settings.instruments)
         self._playback = None if settings.is_live else _build_playback(settings, arguments)
         self._kind = kind_of(settings)

@@ -73,7 +73,7 @@ def build_flow(build: Callable[[Components], Dataflow], *, candles: bool) -> Dat
         shutdown.listen()
         settings = load_settings()
         configure_logging(settings.log)
-        hold_signals(settings)
+        hold_signals(settings, shutdown)
         instruments = load_instruments(settings.instruments)
         recovery_store.check(_flow_name(build))
         tune_runtime()

@@ -1,9 +1,9 @@
 """Takes up a changed instruments file on SIGHUP, while the process goes on."""
 
 import logging
-import os
 import signal
 import threading
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -12,35 +12,44 @@ from candlewax.core.instruments import load as load_instruments
 from candlewax.data import INSTRUMENTS
 from candlewax.pipeline.process import ProcessContext
 from candlewax.runtime.settings import Settings, find_instruments
+from candlewax.runtime.shutdown import ShutdownSignal
+from candlewax.runtime.terminal import leave_lost_terminal
 
 _log = logging.getLogger("candlewax")
 
 
 # A simple queue may be filled in the midst of anything, as a signal comes.
-_signals: SimpleQueue[int] = SimpleQueue()
+_signals: SimpleQueue[bool] = SimpleQueue()
+"""Signals to handle: whether the terminal of the process is gone."""
 
 
-def hold_signals(settings: Settings) -> None:
+def hold_signals(settings: Settings, shutdown: ShutdownSignal) -> None:
     """Keep each SIGHUP from now on until it is handled; call it in the main thread.
 
-    A replay does not follow the file, so it ends by SIGHUP as any program does.
+    If the terminal of the process is gone, SIGHUP tells that, and the process stops. A replay does
+    not follow the file: SIGHUP stops it, as it listens to it otherwise.
     """
     if settings.is_live or settings.brokers:
-        signal.signal(signal.SIGHUP, lambda number, _: _signals.put(number))
+        signal.signal(signal.SIGHUP, partial(_hold, shutdown))
+
+
+def _hold(shutdown: ShutdownSignal, *_: object) -> None:
+    is_lost = leave_lost_terminal()
+    if is_lost:
+        shutdown.set()
+    _signals.put(is_lost)
 
 
 class InstrumentsReload:
     """Reader of the instruments file at each SIGHUP, in a thread of its own.
 
     A file that cannot be read, or that gives a known market another unified symbol, is refused with
-    an error in the log, and the markets stay as they are. If the terminal of the process is gone,
-    SIGHUP tells that, and the process ends in order.
+    an error in the log, and the markets stay as they are.
     """
 
     def __init__(self, settings: Settings, process: ProcessContext) -> None:
         self._settings = settings
         self._process = process
-        self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
 
     def listen(self) -> None:
         """Take up the file at each SIGHUP that was held, and at those to come."""
@@ -48,10 +57,8 @@ class InstrumentsReload:
 
     def _run(self) -> None:
         while True:
-            _signals.get()
-            if self._terminals and not any(map(os.isatty, self._terminals)):
+            if _signals.get():
                 _log.warning("the terminal is gone: the process stops")
-                os.kill(os.getpid(), signal.SIGTERM)
             else:
                 self.take_up()
 

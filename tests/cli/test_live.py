@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from candlewax.simulator.plan import Plan
 from candlewax.simulator.server import Simulator
 from dataflows import ohlcv
 from tests.support.exchange_server import running
+from tests.support.kafka.reading import until
 from tests.support.processes import environment, query
 from tests.support.terminal import Terminal, on_terminal
 
@@ -122,6 +124,33 @@ def test_ctrl_c_ends_it_and_sets_the_terminal_as_it_was(folder: Path, urls: dict
         assert terminal.modes() == before
     counted = "SELECT count() FROM silver_trades"
     assert int(query(folder, counted, CANDLEWAX_CLICKHOUSE=str(folder / "other"))[0][0]) > 0
+
+
+def test_closed_terminal_ends_it_as_sigterm_does(folder: Path, urls: dict[str, str]) -> None:
+    """With status 0, and everything that was received is stored."""
+    place = str(folder / "closed")
+    with on_terminal(
+        COMMAND, {**environment(folder, **urls), "CANDLEWAX_CLICKHOUSE": place}
+    ) as terminal:
+        terminal.until(lambda: "of 34 markets" in terminal.text)
+        terminal.hang_up()
+        assert terminal.process.wait(60) == 0
+    counted = "SELECT count() FROM silver_trades"
+    assert int(query(folder, counted, CANDLEWAX_CLICKHOUSE=place)[0][0]) > 0
+
+
+def test_nohup_outlives_its_terminal(tmp_path: Path, urls: dict[str, str]) -> None:
+    """SIGHUP lets it take up the instruments file, as nothing of it is on a terminal."""
+    log = tmp_path / "log"
+    command = ("/bin/sh", "-c", f'exec nohup "$@" >{log} 2>&1', "sh", *COMMAND)
+    with on_terminal(command, environment(tmp_path, **urls)) as terminal:
+        until(lambda: log.exists() and "Live feeds into" in log.read_text())
+        terminal.hang_up()
+        until(lambda: "is taken up; added: none; dropped: none" in log.read_text())
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.process.wait(60) == 0, log.read_text()
+    assert "the terminal is gone" not in log.read_text()
+    assert "all data received is stored" in log.read_text()
 
 
 def test_live_refuses_a_broker(

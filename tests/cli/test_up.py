@@ -18,6 +18,7 @@ from tests.support.kafka.system import market, record
 from tests.support.mending import markets, played
 from tests.support.page_process import CODE, PATIENCE, started
 from tests.support.processes import FLOW, ROOT, candlewax, environment, run
+from tests.support.terminal import on_terminal
 from tests.support.web_server import CANDLES, Client
 
 pytestmark = pytest.mark.slow("processes that serve", seconds=30)
@@ -68,6 +69,17 @@ def test_up_plays_the_sample_and_serves_it_when_it_has_ended(tmp_path: Path) -> 
         assert "BTC/USDT" in example.stdout
         counted = client.ask("/", {"query": COUNTED})
         assert int(counted.body) == expected
+    assert not list(tmp_path.glob("candlewax-*"))
+
+
+def test_closed_terminal_ends_the_sample_and_removes_its_database(tmp_path: Path) -> None:
+    """With status 0, as Ctrl-C does."""
+    command = (sys.executable, "-c", CODE, "up", "--port=0")
+    with on_terminal(command, environment(tmp_path, TMPDIR=str(tmp_path))) as terminal:
+        terminal.until(lambda: "http://127.0.0.1:" in terminal.text)
+        assert list(tmp_path.glob("candlewax-*"))
+        terminal.hang_up()
+        assert terminal.process.wait(PATIENCE) == 0
     assert not list(tmp_path.glob("candlewax-*"))
 
 

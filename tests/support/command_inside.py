@@ -61,7 +61,7 @@ def _ended(action: Callable[[], object], settings: dict[str, str]) -> Done:
 @contextmanager
 def _hooks() -> Iterator[None]:
     """Leave to the tests the signals, hooks, pace and metrics that a process sets for itself."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handlers = [signal.getsignal(number) for number in numbers]
     hooks = sys.excepthook, threading.excepthook
     collects, switches = gc.get_threshold(), sys.getswitchinterval()

@@ -85,11 +85,17 @@ class Terminal:
         if ready:
             self._stream.feed(os.read(self._master, 65536))
 
+    def hang_up(self) -> None:
+        """Close it, as its window is closed: its programs get SIGHUP, and can print no more."""
+        os.close(self._master)
+        self._master = -1
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
         os.close(self._inner)
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
 
 
 @contextmanager
