@@ -18,6 +18,11 @@ SELECT exchange, kind FROM VALUES('exchange String, kind String', ('okx', 'perpe
 -- between two of its candles that are at most a day, or 60 windows, apart. Without a candle its state
 -- is 'empty' if the numbers of the trades before and after follow each other, else 'absent'.
 --
+-- `proof` is what shows that a part has all trades of its market: numbers, if its state is 'complete' or
+-- 'empty'; else the exchange, if each minute of the window was compared with the exchange's own candle, as
+-- it is now, and is equal. version is 2 * trades + closed, so the sum of the compared ones shows that. A
+-- part with a minute that differs has no proof. The candle is trusted if every part has one.
+--
 -- open is that of the part whose first trade is the earliest, close that of the part whose last trade
 -- is the latest; if two have the same time, the order of exchange and symbol decides. vwap, share and
 -- spread_bps are truncated after 12 decimals. The close of a part is its last trade in the window, so
@@ -60,10 +65,12 @@ SELECT
     toBool(NOT has(states, 'forming')) AS closed,
     multiIf(
         has(states, 'forming'), 'forming',
-        has(states, 'unverified'), 'unverified',
-        has(states, 'gaps'), 'gaps',
-        has(states, 'partial') OR has(states, 'absent'), 'partial',
-        'complete'
+        NOT has(proofs, 'none'), 'complete',
+        has(unproven, 'unverified'), 'unverified',
+        has(unproven, 'gaps'), 'gaps',
+        has(unproven, 'partial') OR has(unproven, 'absent'), 'partial',
+        -- The exchange's candle differs from one that is complete by its numbers.
+        'unverified'
     ) AS status,
     toBool(status = 'complete') AS trusted,
     traded.missing AS missing,
@@ -87,12 +94,12 @@ SELECT
     CAST(
         arrayMap(
             one -> (one.1, one.2, one.3, one.4, one.5, one.6, one.7, one.8, one.9,
-                toDecimal128(divideDecimal(one.6, traded.volume, 12), 12)),
+                toDecimal128(divideDecimal(one.6, traded.volume, 12), 12), one.10),
             rows
         ),
         'Array(Tuple(exchange String, symbol String, state String, close Nullable(Decimal(38, 12)),
             close_time Nullable(DateTime64(6, \'UTC\')), volume Decimal(38, 12), quote_volume Decimal(38, 18),
-            trade_count UInt64, missing UInt64, share Decimal(38, 12)))'
+            trade_count UInt64, missing UInt64, share Decimal(38, 12), proof String))'
     ) AS parts
 FROM
 (
@@ -124,12 +131,20 @@ FROM
             if(is_candle, part.volume, toDecimal128(0, 12)),
             if(is_candle, part.quote_volume, toDecimal128(0, 18)),
             if(is_candle, part.trade_count, 0),
-            if(is_candle, part.missing, 0)
+            if(is_candle, part.missing, 0),
+            multiIf(
+                if(step > 60, notEmpty(compared.differing_versions),
+                    has(compared.differing_versions, if(is_candle, 2 * part.trade_count + 1, 0))), 'none',
+                state IN ('complete', 'empty'), 'numbers',
+                is_candle AND state != 'forming' AND compared.minutes = step / 60
+                    AND compared.versions = 2 * part.trade_count + compared.minutes, 'exchange',
+                'none'
+            )
         )) AS known,
         arraySort(one -> (one.1, one.2), arrayConcat(
             known,
             arrayMap(
-                market -> (market.1, market.2, 'absent', NULL, NULL, toDecimal128(0, 12), toDecimal128(0, 18), 0, 0),
+                market -> (market.1, market.2, 'absent', NULL, NULL, toDecimal128(0, 12), toDecimal128(0, 18), 0, 0, 'none'),
                 arrayDistinct(arrayMap(
                     span -> (span.1, span.2),
                     arrayFilter(
@@ -138,7 +153,9 @@ FROM
                 ))
             )
         )) AS rows,
-        arrayMap(one -> one.3, rows) AS states
+        arrayMap(one -> one.3, rows) AS states,
+        arrayMap(one -> one.10, rows) AS proofs,
+        arrayMap(one -> one.3, arrayFilter(one -> one.10 = 'none', rows)) AS unproven
     FROM
     (
         SELECT
@@ -176,6 +193,22 @@ FROM
         ARRAY JOIN range(start, if(next_start <= start + reach, next_start, start + step), step) AS at
         WHERE at >= first_start AND at < last_end
     ) AS part
+    LEFT JOIN
+    (
+        SELECT
+            toString(one.exchange) AS venue,
+            toString(one.symbol) AS market,
+            intDiv(toInt64(toUnixTimestamp(one.window_start)), step) * step AS at,
+            countIf(one.result = 'equal') AS minutes,
+            sumIf(one.version, one.result = 'equal') AS versions,
+            -- Of a minute that has changed since, nothing is known.
+            groupUniqArrayIf(one.version, one.result = 'differs') AS differing_versions
+        FROM (SELECT * FROM reconciliations FINAL) AS one
+        WHERE has(symbols, one.symbol::String)
+            AND one.window_start >= toDateTime(greatest(0, first_start), 'UTC')
+            AND one.window_start < toDateTime(least(4294967295, last_end), 'UTC')
+        GROUP BY venue, market, at
+    ) AS compared USING (venue, market, at)
     GROUP BY at
     HAVING venues > 0
 ) AS traded;

@@ -1,7 +1,6 @@
 """Consolidated candles, as SQL makes them of stored candles."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,85 +10,24 @@ from hypothesis import strategies as st
 
 from candlewax.clickhouse.client import Database
 from candlewax.exchanges import EXCHANGES
-from tests.support import oracle
 from tests.support.candles import DAY
 from tests.support.consolidated_oracle import Market, consolidate
+from tests.support.consolidated_tables import (
+    MINUTE,
+    NOON,
+    SECOND,
+    compare,
+    fill,
+    read,
+    states,
+    store,
+)
 from tests.support.examples import examples
-from tests.support.oracle import LENGTHS, Fill
-from tests.support.verified_tables import moment, store_candles
+from tests.support.oracle import Fill
+from tests.support.verified_tables import moment
 
-SECOND = 1_000_000
-MINUTE = 60 * SECOND
-NOON = DAY + 12 * 60 * MINUTE
-
-FIELDS = (
-    "open", "high", "low", "close", "volume", "quote_volume", "vwap", "trade_count", "buy_volume",
-    "closed", "status", "trusted", "missing", "venues", "absent", "high_close", "low_close",
-    "spread", "spread_bps",
-)  # fmt: skip
-PART = ("exchange", "symbol", "state", "close", "volume", "trade_count", "missing", "share")
-
-
-def store(tables: Database, fills: Sequence[Fill], subscribed: Sequence[Market] = ()) -> None:
-    """Store the candles of trades, and markets that are subscribed since 1970."""
-    for table in ("ohlcv", "subscriptions"):
-        tables.client.command(f"TRUNCATE TABLE {table}")
-    certificates = oracle.certificates(fills)
-    candles = oracle.candles(fills, oracle.watermarks(fills))
-    store_candles(
-        tables.client, {key: {**one, **certificates[key]} for key, one in candles.items()}
-    )
-    if subscribed:
-        rows = [[*market, datetime(1970, 1, 2, tzinfo=UTC), True] for market in subscribed]
-        names = ["exchange", "symbol", "at", "subscribed"]
-        tables.client.insert("subscriptions", rows, column_names=names)
-
-
-def read(
-    tables: Database, timeframe: str = "1m", kind: str = "spot", quotes: Sequence[str] = ("USD",),
-    begin: int = DAY, end: int = DAY + 86_400 * SECOND,
-) -> list[dict[str, Any]]:  # fmt: skip
-    """Read the consolidated candles of BTC."""
-    rows = tables.query(
-        "SELECT * FROM consolidated(timeframe = {t:String}, base = 'BTC', "
-        "quotes = {q:Array(String)}, kind = {k:String}, begin = {b:DateTime('UTC')}, "
-        "end = {e:DateTime('UTC')}) ORDER BY window_start",
-        {"t": timeframe, "q": list(quotes), "k": kind, "b": moment(begin), "e": moment(end)},
-    )
-    assert (rows["window_end"] - rows["window_start"]).unique().to_list() in (
-        [], [LENGTHS[timeframe]]
-    )  # fmt: skip
-    return [
-        {
-            **{name: row[name] for name in ("window_start", *FIELDS)},
-            **{name: row[name].timestamp() * SECOND for name in ("open_time", "close_time")},
-            **{
-                f"{one}_market": (row[f"{one}_exchange"], row[f"{one}_symbol"])
-                for one in ("high_close", "low_close")
-            },
-            "parts": [{name: part[name] for name in PART} for part in row["parts"]],
-        }
-        for row in rows.iter_rows(named=True)
-    ]
-
-
-def states(tables: Database, **options: Any) -> dict[int, dict[str, str]]:
-    """Return the state of each exchange, by minute of the day."""
-    return {
-        (row["window_start"] * SECOND - DAY) // MINUTE: {
-            part["exchange"]: part["state"] for part in row["parts"]
-        }
-        for row in read(tables, **options)
-    }
-
-
-def fill(exchange: str, number: int, minute: int, symbol: str = "BTC/USD") -> Fill:
-    """A trade in the middle of a minute after noon."""
-    return Fill(
-        exchange, symbol, str(number), number, NOON + minute * MINUTE + 30 * SECOND,
-        number % 2 == 0, Decimal(100 + number), Decimal(number),
-    )  # fmt: skip
-
+COMPARED = ("equal", "equal", "equal", "differs", "before", "no")
+"""Results of comparisons; `before` is equal, but of a candle with one trade less."""
 
 STEP = st.tuples(
     st.integers(1, 150 * SECOND),
@@ -120,6 +58,7 @@ def trades(market: Market, first: int, steps: Sequence[Any]) -> list[Fill]:
     st.lists(st.sampled_from(MARKETS), unique=True),
     st.sampled_from(["1m", "5m"]),
     st.sampled_from([["USD"], ["USDC"], ["USD", "USDC"]]),
+    st.lists(st.sampled_from(COMPARED), min_size=1, max_size=9),
 )
 def test_candles_are_those_that_the_trades_of_all_markets_make(
     tables: Database,
@@ -128,15 +67,17 @@ def test_candles_are_those_that_the_trades_of_all_markets_make(
     subscribed: list[Market],
     timeframe: str,
     quotes: list[str],
+    compared: list[str],
 ) -> None:
-    """Exactly, with the state of each part; of trades that nobody numbers as well."""
+    """Exactly, with the state and the proof of each part; of trades that nobody numbers as well."""
     each = zip(MARKETS, firsts, steps, strict=True)
     fills = [one for market, first, own in each for one in trades(market, first, own)]
-    store(tables, fills, subscribed)
+    comparisons = compare(fills, compared)
+    store(tables, fills, subscribed, comparisons)
     for kind in ("spot", "perpetual"):
         end = ":USD" if kind == "perpetual" else ""
         symbols = [f"BTC/{quote}{end}" for quote in quotes if not end or quote == "USD"]
-        expected = consolidate(fills, timeframe, symbols, subscribed)
+        expected = consolidate(fills, timeframe, symbols, subscribed, comparisons)
         assert read(tables, timeframe, kind, quotes) == expected
 
 

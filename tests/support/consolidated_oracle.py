@@ -1,6 +1,6 @@
 """Consolidated candles computed the slow way from trades: lists, dictionaries, Decimal."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import ROUND_DOWN, Decimal, localcontext
 from typing import Any
 
@@ -8,6 +8,13 @@ from tests.support import oracle
 from tests.support.oracle import LENGTHS, Fill
 
 Market = tuple[str, str]
+Comparison = tuple[str, int]
+"""Result of the comparison of a minute, and the number of its trades then."""
+
+Comparisons = Mapping[tuple[str, str, int], Comparison]
+"""By exchange, symbol, and the minute's begin in seconds since 1970."""
+
+MINUTE_US = 60_000_000
 
 RANK = ("forming", "unverified", "gaps", "partial", "complete")
 
@@ -22,10 +29,12 @@ def consolidate(
     timeframe: str,
     symbols: Collection[str],
     subscribed: Collection[Market] = (),
+    comparisons: Comparisons | None = None,
 ) -> list[dict[str, Any]]:
     """The consolidated candles of trades without conditions that lie within a day.
 
-    `subscribed`: markets that are subscribed all the time.
+    `subscribed`: markets that are subscribed all the time. `comparisons`: of their minutes with
+    the exchange's own.
     """
     length = LENGTHS[timeframe]
     certificates = oracle.certificates(fills)
@@ -36,7 +45,16 @@ def consolidate(
     with localcontext() as context:
         context.prec = 80
         return [
-            _candle(chosen, start, length, sorted(markets), subscribed, certificates, timeframe)
+            _candle(
+                chosen,
+                start,
+                length,
+                sorted(markets),
+                subscribed,
+                certificates,
+                timeframe,
+                comparisons or {},
+            )
             for start in sorted({fill.time // 1_000_000 // length * length for fill in chosen})
         ]
 
@@ -44,7 +62,7 @@ def consolidate(
 def _candle(
     fills: Sequence[Fill], start: int, length: int, markets: Sequence[Market],
     subscribed: Collection[Market], certificates: dict[oracle.Window, dict[str, Any]],
-    timeframe: str,
+    timeframe: str, comparisons: Comparisons,
 ) -> dict[str, Any]:  # fmt: skip
     begin, end = start * 1_000_000, (start + length) * 1_000_000
     parts = []
@@ -64,8 +82,11 @@ def _candle(
     quote_volume = sum((fill.quantity * fill.price for fill in all_fills), Decimal(0))
     closes = [(inside[-1].price, market) for market, inside in traded]
     high, low = max(closes)[0], min(closes)[0]
-    states = ["partial" if state == "absent" else state for _, state, _, _ in parts]
-    status = next(s for s in RANK if s in states)
+    proofs = {
+        market: _proof(state, inside, _minutes(market, start, length, comparisons))
+        for market, state, inside, _ in parts
+    }
+    status = _status([(state, proofs[market]) for market, state, _, _ in parts])
     several = len(traded) > 1
     return {
         "window_start": start,
@@ -102,10 +123,47 @@ def _candle(
                 "trade_count": len(inside),
                 "missing": missing,
                 "share": cut(sum((fill.quantity for fill in inside), Decimal(0)) / volume),
+                "proof": proofs[market],
             }
             for market, state, inside, missing in parts
         ],
     }
+
+
+def _status(parts: Sequence[tuple[str, str]]) -> str:
+    """The status of a candle whose parts have these states and proofs."""
+    if any(state == "forming" for state, _ in parts):
+        return "forming"
+    unproven = [
+        "partial" if state == "absent" else state for state, proof in parts if proof == "none"
+    ]
+    if not unproven:
+        return "complete"
+    return next((s for s in RANK if s in unproven and s != "complete"), "unverified")
+
+
+def _minutes(
+    market: Market, start: int, length: int, comparisons: Comparisons
+) -> dict[int, Comparison | None]:
+    return {
+        minute: comparisons.get((*market, minute)) for minute in range(start, start + length, 60)
+    }
+
+
+def _proof(state: str, inside: Sequence[Fill], minutes: dict[int, Comparison | None]) -> str:
+    """What shows that a part has all trades."""
+    now = {
+        minute: sum(fill.time // MINUTE_US * 60 == minute for fill in inside) for minute in minutes
+    }
+    if any(
+        one and one[0] == "differs" and (len(minutes) > 1 or one[1] == now[minute])
+        for minute, one in minutes.items()
+    ):
+        return "none"
+    if state in {"complete", "empty"}:
+        return "numbers"
+    is_equal = inside and all(one == ("equal", now[minute]) for minute, one in minutes.items())
+    return "exchange" if is_equal and state != "forming" else "none"
 
 
 def _state_of_none(own: Sequence[Fill], begin: int, end: int, *, is_subscribed: bool) -> str | None:

@@ -59,7 +59,7 @@ SCHEMAS: Final[Mapping[str, Any]] = {
         close_time=_TIME,
         closed={"type": "boolean", "description": "false while any part is forming"},
         status={"type": "string", "enum": _STATUSES},
-        trusted={"type": "boolean", "description": "every part is complete, or proven empty"},
+        trusted={"type": "boolean", "description": "every part has a proof"},
         missing={**_WHOLE, "description": "missing trades that may belong to the candles"},
         repaired={**_WHOLE, "description": "trades received by repair or backfill"},
         venues={**_WHOLE, "description": "markets with a candle"},
@@ -106,6 +106,12 @@ SCHEMAS: Final[Mapping[str, Any]] = {
         trade_count=_WHOLE,
         missing=_WHOLE,
         share={**_AMOUNT, "description": "of the volume of all, cut after 12 decimals"},
+        proof={
+            "type": "string",
+            "enum": ["none", "numbers", "exchange"],
+            "description": "what shows that it has all trades: their numbers, or the exchange's "
+            "own candles of each minute, which are equal",
+        },
     ),
     "Trade": _fields(
         timestamp=_TIME,

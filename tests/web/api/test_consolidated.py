@@ -60,11 +60,11 @@ def test_amounts_are_exact_text_in_each_part(client: Client) -> None:
     assert one["spread_bps"] == "9.975062344139"
     assert one["close_time"] == kraken_end
     assert [
-        (part["exchange"], part["close"], part["share"], part["close_time"])
+        (part["exchange"], part["close"], part["share"], part["close_time"], part["proof"])
         for part in one["parts"]
     ] == [
-        ("binance", "100.25", "0.333333333333", f"{end:%Y-%m-%dT%H:%M:%S}.000000Z"),
-        ("kraken", "100.35", "0.666666666666", kraken_end),
+        ("binance", "100.25", "0.333333333333", f"{end:%Y-%m-%dT%H:%M:%S}.000000Z", "numbers"),
+        ("kraken", "100.35", "0.666666666666", kraken_end, "numbers"),
     ]
 
 

@@ -102,7 +102,7 @@ export class Consolidated {
     const [first] = this.chart.rows.keys();
     if (!this.series || this.isPast || this.aborter || first === undefined) return;
     const step = SECONDS[this.series.timeframe];
-    // A part may become trusted later than the window: numbers of the next trade prove it.
+    // A part may become trusted later than the window: the next trade's numbers, or a comparison, prove it.
     const from = Math.max(first, this.chart.lastTime() - 30 * step);
     this.read({ from });
   }
