@@ -27,7 +27,7 @@ from candlewax.verification.reconciliation_schedule import Schedule, Timing
 _log: Final = logging.getLogger("candlewax")
 
 _MOST_MISSING: Final = 10_000
-"""Most minutes without a candle of ours that are kept to be looked at again."""
+"""Minutes without a candle of ours that wait for the next round; with more, old ones do not."""
 
 _MOST_LOGGED: Final = 5
 """Most differing candles that are logged at once, one by one."""
@@ -82,8 +82,8 @@ class Reconciler:
     def run(self, client: Client, end: float) -> None:
         """Compare candles until `end`, a monotonic time in seconds, while the rate limit allows."""
         try:
-            if self._schedule.is_look_due():
-                self._look()
+            if self._schedule.is_round_due():
+                self._begin_round()
             while (
                 self._due
                 and not self._schedule.is_held
@@ -94,17 +94,17 @@ class Reconciler:
                 self._store()
             self._update_gauge()
         except (QueryError, UnavailableError, DatabaseError) as error:
-            self._schedule.repeat_look()
+            self._schedule.repeat_round()
             self._fail(f"the candles cannot be compared: {str(error).partition(', Stack')[0]}")
 
     def _last_asked(self, symbol: str) -> tuple[float, str]:
         return self._asked_at.get(symbol, 0.0), symbol
 
-    def _look(self) -> None:
-        """Find the candles that are due; those of earlier looks stay due within the reach."""
+    def _begin_round(self) -> None:
+        """Find the candles that are due; those of earlier rounds stay due within the reach."""
         now_s = int(self._now())
         oldest_s = now_s - self._reach_s
-        begin_s = max(oldest_s, now_s - self._schedule.begin_look())
+        begin_s = max(oldest_s, now_s - self._schedule.begin_round())
         self._store()
         self._report_missing(now_s)
         due = {
@@ -178,8 +178,10 @@ class Reconciler:
     ) -> None:
         """Keep minutes with trades at the exchange that may have no candle of ours."""
         for start, candle in theirs.items():
-            if start not in ours and not candle.is_empty and len(self._missing) < _MOST_MISSING:
+            if start not in ours and not candle.is_empty:
                 self._missing[symbol, start] = candle
+        if len(self._missing) > _MOST_MISSING:
+            self._report_missing(int(self._now()))
 
     def _report_missing(self, now_s: int) -> None:
         """Store the minutes that still have no candle after a while."""
@@ -222,7 +224,7 @@ class Reconciler:
             return
         rows = self._results
         self._table.write(rows)
-        # Only now: if the database is away, they are stored at the next look.
+        # Only now: if the database is away, they are stored in the next round.
         self._results = []
         self._counters.set_gauge(int(self._now()), "last_reconciliation", self._exchange)
         differing = [row for row in rows if row.comparison.result is Result.DIFFERS]

@@ -1,4 +1,4 @@
-"""Schedule of live reconciliation: when to look for candles, and which ones are due again."""
+"""Schedule of live reconciliation: when a round begins, and which ones are due again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ _MOST_DOUBLINGS: Final = 20
 class Timing:
     """Times of reconciliation, in seconds.
 
-    Every `every_s` the candles of the last `recent_s` are looked at, and every `full_every` looks
-    those of the last `reach_s`; older ones stay uncompared. A candle is compared `settle_s` after
-    its end. Until `confirm_s` after it, a candle that is not equal is compared again before it is
-    told: the exchange may not have finished its own. It is then compared again after `retry_s`,
-    which doubles. A minute without a candle of ours is told `missing_s` after its end. After a
-    failed request the next one waits `hold_s`, doubling up to `max_hold_s`.
+    A round every `every_s` compares the candles of the last `recent_s`, and every `full_every`-th
+    one those of the last `reach_s`; older ones stay uncompared. A candle is compared `settle_s`
+    after its end. Until `confirm_s` after it, a candle that is not equal is compared again before
+    it is told: the exchange may not have finished its own. It is then compared again after
+    `retry_s`, which doubles. A minute without a candle of ours is told `missing_s` after its end.
+    After a failed request the next one waits `hold_s`, doubling up to `max_hold_s`.
     """
 
     every_s: float = 60.0
@@ -35,7 +35,7 @@ class Timing:
 
 
 class Schedule:
-    """Schedule of one exchange. The first look comes `every_s` after the start, and is a full one.
+    """Schedule of one exchange. The first round begins after `every_s`, and is a full one.
 
     `monotonic` is a clock in seconds.
     """
@@ -43,23 +43,23 @@ class Schedule:
     def __init__(self, timing: Timing, monotonic: Callable[[], float]) -> None:
         self._timing = timing
         self._monotonic = monotonic
-        self._next_look = monotonic() + timing.every_s
-        self._looks = 0
+        self._next_round = monotonic() + timing.every_s
+        self._rounds = 0
         self._held_until = monotonic()
         self._failures = 0
         self._due_at: dict[Key, float] = {}
         self._attempts: dict[Key, int] = {}
 
-    def is_look_due(self) -> bool:
-        """Return True if it is time for the next look."""
-        return self._monotonic() >= self._next_look
+    def is_round_due(self) -> bool:
+        """Return True if it is time for the next round."""
+        return self._monotonic() >= self._next_round
 
-    def begin_look(self) -> int:
-        """Record a look. Return how many seconds back it reaches."""
+    def begin_round(self) -> int:
+        """Record a round. Return how many seconds back it reaches."""
         timing = self._timing
-        self._next_look = self._monotonic() + timing.every_s
-        is_full = self._looks % timing.full_every == 0
-        self._looks += 1
+        self._next_round = self._monotonic() + timing.every_s
+        is_full = self._rounds % timing.full_every == 0
+        self._rounds += 1
         if not is_full:
             return timing.recent_s
         # Candles that left the reach are not compared again, so memory stays bounded.
@@ -68,9 +68,9 @@ class Schedule:
             del self._due_at[key], self._attempts[key]
         return timing.reach_s
 
-    def repeat_look(self) -> None:
-        """Let the next look be a full one, as this one failed."""
-        self._looks = 0
+    def repeat_round(self) -> None:
+        """Let the next round be a full one, as this one failed."""
+        self._rounds = 0
 
     def is_due(self, key: Key) -> bool:
         """Return True if a candle is to be compared now."""

@@ -82,7 +82,7 @@ class World:
             )
         )
 
-    def look(self) -> int:
+    def next_round(self) -> int:
         """Let a minute pass and compare what is due. Return the number of requests."""
         before = len(self.simulator.rest_log)
         self.clock.time += 60

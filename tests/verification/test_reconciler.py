@@ -20,17 +20,17 @@ from tests.support.reconciling import ALL_EQUAL, COUNTS, LAST, World
 def test_closed_candles_equal_those_of_the_exchange(world: World) -> None:
     """One request compares all minutes of a market; a process that starts again asks for none."""
     assert set(world.results().values()) == {"no"}
-    assert world.look() == 1
+    assert world.next_round() == 1
     assert world.results() == ALL_EQUAL
     assert world.count("equal") == 4
-    assert world.look() == 0
+    assert world.next_round() == 0
     world.reconciler = world.start()
-    assert world.look() == 0
+    assert world.next_round() == 0
     assert world.count("equal") == 4
     assert world.counters.gauges()["unreconciled", world.exchange] == 0
 
 
-def test_first_look_comes_after_a_minute(world: World) -> None:
+def test_first_round_begins_after_a_minute(world: World) -> None:
     """A process that has just started has other things to do."""
     world.clock.time += 59
     world.reconciler.run(world.client, world.clock.time + 60)
@@ -45,7 +45,7 @@ def test_difference_is_stored_with_both_values_and_logged(
         f"SELECT close FROM ohlcv_1m WHERE window_start = toDateTime({world.begin + 180}, 'UTC')"
     ).rows()
     world.spoil(3, "close + toDecimal128('0.000000000001', 12) AS close")
-    world.look()
+    world.next_round()
     assert world.results() == {**ALL_EQUAL, 3: "differs"}
     ((differing,),) = world.tables.query(
         "SELECT toString(differing) FROM ohlcv_1m_reconciled WHERE reconciled = 'differs'"
@@ -56,7 +56,7 @@ def test_difference_is_stored_with_both_values_and_logged(
     assert message.endswith(f"the exchange's own candle in close: ours {ours}, theirs {theirs}")
     world.spoil(3, "close - toDecimal128('0.000000000001', 12) AS close")
     assert world.results() == {**ALL_EQUAL, 3: "no"}
-    world.look()
+    world.next_round()
     assert world.results() == ALL_EQUAL
 
 
@@ -78,7 +78,7 @@ def test_candle_that_could_not_be_whole_does_not_alarm(
             times = f"{began}, {began}, {began + second}"
             store(world, "market_outages (exchange, symbol, began, since, ended)", times)
     world.spoil(0, "feed_down_ms + 500 AS feed_down_ms, " * (cause == "outage") + WRONG)
-    world.look()
+    world.next_round()
     ((status,),) = world.tables.query(
         "SELECT status FROM reconciliations FINAL WHERE result = 'differs'"
     ).rows()
@@ -101,10 +101,10 @@ def store(world: World, columns: str, values: str) -> None:
 def test_candle_that_differs_is_compared_again_after_doubling_pauses(world: World) -> None:
     """The exchange may correct its own. A new process compares it at once."""
     world.spoil(0, "trade_count + 1 AS trade_count")
-    requests = [world.look() for _ in range(50)]
+    requests = [world.next_round() for _ in range(50)]
     assert [minute for minute, count in enumerate(requests) if count] == [0, 14, 42]
     world.reconciler = world.start()
-    assert world.look() == 1
+    assert world.next_round() == 1
 
 
 def test_new_difference_is_not_told_before_it_is_confirmed(
@@ -119,10 +119,10 @@ def test_new_difference_is_not_told_before_it_is_confirmed(
     world.store(trades)
     world.spoil(0, "trade_count + 1 AS trade_count")
     world.reconciler._now = lambda: world.begin + 60 + 179.0  # noqa: SLF001 - the test's own clock
-    world.look()
+    world.next_round()
     assert world.results() == {0: "no", 1: "equal"}
     world.reconciler._now = lambda: world.begin + 60 + 180.0  # noqa: SLF001
-    assert world.look() == 1
+    assert world.next_round() == 1
     assert world.results() == {0: "differs", 1: "equal"}
     assert world.count("differs") == 1
     world.client.close()
@@ -135,7 +135,7 @@ def test_minute_that_the_exchange_does_not_show_is_unavailable(world: World) -> 
     kept = [trade for trade in own.all() if trade.time_us // 60_000_000 * 60 != world.begin]
     world.simulator.published.forget("coinbase")
     publish(world.simulator, kept)
-    world.look()
+    world.next_round()
     assert world.results() == {**ALL_EQUAL, 0: "unavailable"}
     ((reason,),) = world.tables.query(
         "SELECT reason FROM reconciliations WHERE result = 'unavailable'"
@@ -149,7 +149,7 @@ def test_failed_requests_are_held_back_and_told_once(
     """The pauses double; gaps can be asked for meanwhile."""
     caplog.set_level(logging.INFO, "candlewax")
     world.simulator.fail_rate = 1
-    requests = [world.look() for _ in range(8)]
+    requests = [world.next_round() for _ in range(8)]
     world.simulator.fail_rate = 0
     assert requests == [1, 1, 0, 1, 0, 0, 0, 1]
     assert world.client.seconds_until_slot() == 0
@@ -159,7 +159,7 @@ def test_failed_requests_are_held_back_and_told_once(
     ]
     assert world.counters.total("candle_requests", "binance", "refused") == 4
     for _ in range(8):
-        world.look()
+        world.next_round()
     assert world.results() == ALL_EQUAL
     assert "binance: its candles are compared again" in caplog.text
 
@@ -167,7 +167,7 @@ def test_failed_requests_are_held_back_and_told_once(
 def test_unknown_market_is_unavailable(world: World) -> None:
     """The exchange's own text is the reason."""
     world.simulator.refuse(world.market.native_symbol)
-    world.look()
+    world.next_round()
     world.simulator.refuse(world.market.native_symbol, is_known=True)
     assert set(world.results().values()) == {"unavailable"}
     assert world.tables.query("SELECT DISTINCT reason FROM reconciliations").rows() == [
@@ -175,16 +175,16 @@ def test_unknown_market_is_unavailable(world: World) -> None:
     ]
 
 
-def test_database_that_is_away_is_told_once_and_looked_at_again(
+def test_database_that_is_away_is_told_once_and_compared_again(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The next look reaches as far back as the first."""
+    """The next round reaches as far back as the first."""
     world.tables.command("RENAME TABLE reconciliations TO elsewhere")
-    assert [world.look(), world.look()] == [0, 0]
+    assert [world.next_round(), world.next_round()] == [0, 0]
     world.tables.command("RENAME TABLE elsewhere TO reconciliations")
     (warning,) = [log for log in caplog.records if log.levelname == "WARNING"]
     assert warning.getMessage().startswith("binance: the candles cannot be compared: ")
-    world.look()
+    world.next_round()
     assert world.results() == ALL_EQUAL
 
 
@@ -199,7 +199,7 @@ def test_requests_of_many_markets_keep_the_rate_limit(world: World) -> None:
         publish(world.simulator, [trade._replace(market=market) for trade in trades])
     world.store([trade._replace(market=market) for market in markets for trade in trades])
     began = world.clock.time
-    assert world.look() == 101
+    assert world.next_round() == 101
     rest = EXCHANGES["binance"].rest
     spent = 101 * 2 / 25
     assert spent <= rest.burst + (world.clock.time - began) * rest.requests_per_s
