@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import urllib3
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from candlewax.cli.check_markets import check_markets
 from candlewax.cli.common import without_request_warnings
 from candlewax.cli.findings import (
     NOTE,
@@ -27,6 +28,7 @@ from candlewax.core.instruments import Instruments, InstrumentsError
 from candlewax.core.instruments import load as load_instruments
 from candlewax.exchanges import EXCHANGES
 from candlewax.feeds.rest.client import Client, RefusalError, RetryPolicy
+from candlewax.feeds.rest.gap_filler import RestEndpoint
 from candlewax.kafka import topics
 from candlewax.kafka.client import BrokerError, KafkaClient
 from candlewax.pipeline.data_kind import live_kind, settings_for_kind
@@ -49,7 +51,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     command = commands.add_parser(
         "check",
         help="check settings, instruments, database, broker and, for a live feed, the exchanges' "
-        "REST; starts and changes nothing",
+        "REST and markets; starts and changes nothing",
     )
     command.set_defaults(run=_run)
 
@@ -91,7 +93,11 @@ def run_checks() -> Iterator[Finding]:
         expected = settings.exchanges or (instruments.exchanges if instruments else ())
         yield from _check_broker(settings.brokers, expected)
     if instruments and settings.is_live:
-        yield from _check_rest(settings, instruments)
+        exchanges = settings.exchanges or instruments.exchanges
+        endpoints = rest_endpoints(settings, exchanges, real=True)
+        with without_request_warnings():
+            yield from _check_rest(instruments, endpoints)
+            yield from check_markets(instruments, endpoints)
 
 
 def _for_live_kind(settings: Settings) -> Settings:
@@ -130,22 +136,22 @@ def _check_addresses(settings: Settings) -> Iterator[Finding]:
             yield Finding(OK, "address", f"{exchange}: {protocol} at {urlsplit(url).hostname}")
     for exchange in settings.urls.keys() - settings.rest_urls.keys():
         yield Finding(
-            NOTE, "address", f"{exchange}: no trades are requested by REST, as "
+            NOTE, "address", f"{exchange}: no trades and no markets are requested by REST, as "
             f"CANDLEWAX_{exchange.upper()}_URL is set and CANDLEWAX_{exchange.upper()}_REST_URL not"
         )  # fmt: skip
 
 
-def _check_rest(settings: Settings, instruments: Instruments) -> Iterator[Finding]:
+def _check_rest(
+    instruments: Instruments, endpoints: Mapping[str, RestEndpoint]
+) -> Iterator[Finding]:
     """Request the latest trade of a market of each exchange, as a repair would."""
-    exchanges = settings.exchanges or instruments.exchanges
-    for exchange, endpoint in rest_endpoints(settings, exchanges, real=True).items():
+    for exchange, endpoint in endpoints.items():
         native_symbols = instruments.subscriptions(exchange)
         if not native_symbols:
             continue
         client = Client(endpoint.rest, endpoint.url, endpoint.key, retry_policy=_REST_POLICY)
         try:
-            with without_request_warnings():
-                client.ask(endpoint.rest.latest_path(native_symbols[0], 1))
+            client.ask(endpoint.rest.latest_path(native_symbols[0], 1))
         except RefusalError as error:
             yield Finding(WRONG, "REST", f"{exchange}: {error.reason}")
         else:

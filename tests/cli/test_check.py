@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from candlewax.simulator.plan import Plan
+from candlewax.simulator.plan import FaultRates, Plan
 from candlewax.simulator.server import Simulator
 from tests.support.command_inside import command
 from tests.support.exchange_server import running
@@ -15,9 +15,12 @@ from tests.support.ports import free_port
 @pytest.fixture(scope="module")
 def addresses() -> Iterator[dict[str, str]]:
     """Simulated exchanges that answer, but for Kraken."""
-    with running(Simulator(Plan(rate=100))) as (simulator, _):
+    with running(Simulator(Plan(rate=100, fault_rates=FaultRates(refuse=("LINKUSDT",))))) as (
+        simulator,
+        _,
+    ):
         urls = {}
-        for name in ("binance", "kraken"):
+        for name in ("binance", "kraken", "coinbase"):
             urls[f"CANDLEWAX_{name.upper()}_URL"] = simulator.url(name)
             urls[f"CANDLEWAX_{name.upper()}_REST_URL"] = simulator.rest_url(name)
         urls["CANDLEWAX_KRAKEN_REST_URL"] = f"http://127.0.0.1:{free_port()}/kraken"
@@ -49,6 +52,34 @@ def test_each_exchange_in_use_is_asked_by_rest(
     assert done.returncode == 1
     assert not [one for one in caplog.records if "waits" in one.getMessage()]
     assert command("check", **settings | {"CANDLEWAX_EXCHANGES": "binance"}).returncode == 0
+
+
+def test_subscribed_markets_that_do_not_trade_are_told(
+    tmp_path: Path, addresses: dict[str, str]
+) -> None:
+    """By the exchange's list; one that cannot be had is told, and no reason to fail."""
+    file = tmp_path / "instruments.toml"
+    file.write_text(
+        '[binance.subscribe]\nBTCUSDT = "BTC/USDT"\nLINKUSDT = "LINK/USDT"\nETH_USDT = "ETH/USDT"\n'
+        '[binance.also]\nOLDUSDT = "OLD/USDT"\n'
+        '[kraken.subscribe]\n"BTC/USD" = "BTC/USD"\n'
+        '[coinbase.subscribe]\nBTC-USD = "BTC/USD"\n'
+    )
+    settings = {
+        "CANDLEWAX_FEED": "live",
+        "CANDLEWAX_INSTRUMENTS": str(file),
+        "CANDLEWAX_CLICKHOUSE": str(tmp_path / "tables"),
+        **addresses,
+    }
+    binance, renamed, kraken, coinbase = lines(command("check", **settings).stdout, "markets")
+    assert binance[::2] == ["note", "binance: LINKUSDT (LINK/USDT) is delisted"]
+    assert renamed[::2] == [
+        "note",
+        "binance: ETH_USDT is listed no more; ETH/USDT is now ETHUSDT",
+    ]
+    assert kraken[0] == "note"
+    assert "kraken: whether its markets trade is not known: no answer from http" in kraken[2]
+    assert coinbase[::2] == ["ok", "coinbase: all 1 subscribed ones trade"]
 
 
 def test_a_replay_asks_no_exchange(tmp_path: Path, addresses: dict[str, str]) -> None:
