@@ -90,18 +90,22 @@ def _reconcile(arguments: argparse.Namespace, build: Callable[[Components], Data
     if not (exchange.daily_files and exchange.dump and exchange.candles):
         able = ", ".join(name for name, one in EXCHANGES.items() if one.daily_files)
         raise CommandError(
-            f"{exchange.id}: publishes no daily files that are known here; {able} do"
+            f"{exchange.id}: no daily files of trades and candles are known of it; "
+            f"those of {able} are"
         )
     request = _parse_request(arguments, instruments)
-    url = settings.files_urls.get(exchange.id, exchange.daily_files.url)
+    files = exchange.daily_files
+    url = settings.files_urls.get(exchange.id, files.url)
     with tempfile.TemporaryDirectory(prefix="candlewax-") as scratch:
         folder = arguments.folder or Path(scratch)
-        trades, candles = _download(url, exchange.daily_files, request, folder)
+        trades, candles = _download(url, files, request, folder)
         with closing(open_tables(Path(scratch) / "database", "day")) as database:
             _compute(request, trades.path, exchange.dump, instruments, database, build)
             stored = read_trades(database)
             market = request.exchange, request.symbol
-            result = compare_day(database, market, request.day, candles.path, exchange.candles)
+            result = compare_day(
+                database, market, request.day, candles.path, exchange.candles, files.unpublished
+            )
     _print(request, (trades, candles), stored, result, as_json=arguments.json)
     is_equal = not (result.differing or stored.missing or stored.unreadable)
     return EQUAL if is_equal else DIFFERENT

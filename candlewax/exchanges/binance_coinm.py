@@ -18,6 +18,7 @@ from candlewax.exchanges.binance_rest import ANSWER as SPOT_ANSWER
 from candlewax.exchanges.binance_rest import (
     CANDLE_PLACES,
     candles_path_from,
+    daily_files_of,
     latest_path_from,
     page_parser,
     response_reader,
@@ -122,8 +123,8 @@ BINANCE_COINM = replace(
     read_response=response_reader(ANSWER),
     # Lines such as 7857135,19100.5,1,0.00523547,1607294296479,true below a header.
     dump=DumpRules(ANSWER, header="id"),
-    # The klines of its daily files have the base where those of others have the quote.
-    daily_files=None,
+    # Like other klines of this exchange, those of its files have the base in place of the quote.
+    daily_files=daily_files_of("futures/cm", CANDLE_PLACES.keys() - _PLACES.keys()),
     quotes=QUOTES,
     candles=CANDLES,
     markets=MARKETS,

@@ -4,7 +4,7 @@ Source: Binance Spot API documentation, "Market Data endpoints", section "Old tr
 Public Data, section "Trades".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -283,7 +283,7 @@ CANDLES = CandleRules(
 )
 
 
-def daily_files_of(folder: str) -> DailyFiles:
+def daily_files_of(folder: str, unpublished: Collection[str] = ()) -> DailyFiles:
     """Return the files of a part of Binance, as `spot` or `futures/um`.
 
     Source: Binance Public Data, README, sections "Trades", "Klines" and "CHECKSUM".
@@ -292,4 +292,5 @@ def daily_files_of(folder: str) -> DailyFiles:
         "https://data.binance.vision",
         lambda name, day: f"/data/{folder}/daily/trades/{name}/{name}-trades-{day}.zip",
         lambda name, day: f"/data/{folder}/daily/klines/{name}/1m/{name}-1m-{day}.zip",
+        frozenset(unpublished),
     )

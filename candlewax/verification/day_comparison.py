@@ -1,7 +1,7 @@
 """Comparison of a day of our one-minute candles with the file that an exchange publishes."""
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -69,18 +69,24 @@ def read_trades(database: Database) -> DayTrades:
 
 
 def compare_day(
-    database: Database, market: tuple[str, str], day: date, file: Path, rules: CandleRules
+    database: Database,
+    market: tuple[str, str],
+    day: date,
+    file: Path,
+    rules: CandleRules,
+    unpublished: Collection[str] = (),
 ) -> DayComparison:
     """Compare the stored candles of a market (exchange, unified symbol) with a file of klines.
 
-    Every minute of the day counts that the file or we have. Raises KlinesError.
+    Every minute of the day counts that the file or we have. `unpublished` fields are not compared.
+    Raises KlinesError.
     """
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
     exchange, symbol = market
     span = int(begin.timestamp()), int((begin + timedelta(days=1)).timestamp())
     parameters = {"exchange": exchange, "symbol": symbol, "begin": span[0], "end": span[1]}
     ours = {row[0]: OurCandle(*row) for row in database.query(_OURS, parameters).iter_rows()}
-    theirs = {candle.start_s: candle for candle in _read(file)}
+    theirs = {candle.start_s: candle for candle in _read(file, unpublished)}
     if not theirs or not all(span[0] <= start < span[1] for start in theirs):
         raise KlinesError(f"{file}: holds other minutes than those of {day}")
     comparisons = {
@@ -99,13 +105,13 @@ def _compare(ours: OurCandle | None, theirs: VenueCandle | None, rules: CandleRu
     return missing_candle(theirs)
 
 
-def _read(file: Path) -> Iterator[VenueCandle]:
+def _read(file: Path, unpublished: Collection[str]) -> Iterator[VenueCandle]:
     try:
         rows = klines.read_binance(_unpack(file)).rows
     except (OSError, zipfile.BadZipFile, KlinesError) as error:
         raise KlinesError(f"{file}: cannot be read: {error}") from error
     for row in rows.iter_rows(named=True):
-        amounts = {name: str(row[name]) for name in AMOUNTS}
+        amounts = {name: str(row[name]) for name in AMOUNTS if name not in unpublished}
         yield VenueCandle(
             row["window_start"] // 1_000_000, **amounts, trade_count=row["trade_count"]
         )

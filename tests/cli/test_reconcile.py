@@ -12,7 +12,14 @@ from candlewax.cli.main import main
 from candlewax.exchanges import EXCHANGES
 from candlewax.exchanges.protocol.daily_files import CHECKSUM
 from candlewax.simulator.market.market import Trade
-from tests.support.daily_files import kline_lines, publishing, put, trade_lines
+from tests.support.daily_files import (
+    contract_lines,
+    in_base,
+    kline_lines,
+    publishing,
+    put,
+    trade_lines,
+)
 from tests.support.minutes_of_trades import market_of, trades_of
 from tests.support.processes import candlewax
 
@@ -84,6 +91,31 @@ def test_equal_day_is_told_in_one_line(site: Site, tmp_path: Path) -> None:
     assert kept == {Path(TRADES).name, Path(KLINES).name}
 
 
+def test_contracts_are_compared_without_a_quote_volume(site: Site, tmp_path: Path) -> None:
+    """The files of COIN-M have the base in its place, and times in milliseconds."""
+    market = market_of("binance_coinm")
+    trades = trades_of(market, BEGIN, COUNTS)
+    files = EXCHANGES["binance_coinm"].daily_files
+    assert files is not None
+    name, day = market.native_symbol, datetime.fromtimestamp(BEGIN, UTC).date()
+    assert (
+        files.trades_path(name, day)
+        == f"/data/futures/cm/daily/trades/{name}/{name}-trades-{DAY}.zip"
+    )
+    put(site.folder, files.trades_path(name, day), contract_lines(trades))
+    put(site.folder, files.candles_path(name, day), in_base(kline_lines(trades, BEGIN, MINUTES)))
+    done = candlewax(
+        tmp_path,
+        "reconcile",
+        "binance_coinm",
+        name,
+        DAY,
+        CANDLEWAX_BINANCE_COINM_FILES_URL=site.url,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "1,440 of 1,440 candles equal in every field"
+
+
 def test_differences_are_listed_with_both_values(site: Site, tmp_path: Path) -> None:
     """A trade that the file lacks is missed by its number, too."""
     (missing,) = [trade for trade in site.trades if trade.time_us == (BEGIN + 3 * 60) * 1_000_000]
@@ -122,7 +154,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[object, str]:
     [
         (
             ("kraken", "BTC/USD", DAY),
-            "kraken: publishes no daily files that are known here; binance, ",
+            "kraken: no daily files of trades and candles are known of it; those of binance, ",
         ),
         (("binance", "NO/PE", DAY), "'NO/PE' is no symbol of binance"),
         (("binance", "BTC/USDT", "2026-01-31T12:00"), "takes a day in UTC, as 2026-01-31"),

@@ -58,6 +58,30 @@ def trade_lines(trades: Sequence[Trade]) -> str:
     return "".join(lines)
 
 
+def contract_lines(trades: Sequence[Trade]) -> str:
+    """A file of trades of Binance COIN-M, in milliseconds and below a header."""
+    lines = ["id,price,qty,base_qty,time,is_buyer_maker\n"]
+    for trade in trades:
+        price = Decimal(trade.price).scaleb(-trade.market.price_decimals)
+        contracts = Decimal(trade.quantity).scaleb(-trade.market.lot_decimals)
+        base = (100 * contracts / price).quantize(Decimal("1e-8"))
+        seller = str(not trade.bought).lower()
+        time_ms = trade.time_us // 1000
+        lines.append(f"{trade.trade_id},{price:f},{contracts:f},{base:f},{time_ms},{seller}\n")
+    return "".join(lines)
+
+
+def in_base(klines: str) -> str:
+    """Klines with amounts of the base, about, in place of those of the quote."""
+    rows = [line.split(",") for line in klines.splitlines()]
+    for row in rows:
+        for quote, contracts in ((7, 5), (10, 9)):
+            row[quote] = (
+                f"{(100 * Decimal(row[contracts]) / Decimal(row[4])).quantize(Decimal('1e-8')):f}"
+            )
+    return "".join(",".join(row) + "\n" for row in rows)
+
+
 def kline_lines(trades: Sequence[Trade], begin_s: int, minutes: int) -> str:
     """A file of klines of a span; a minute without trades is flat."""
     candles = candles_of(trades)

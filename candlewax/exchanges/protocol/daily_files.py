@@ -14,9 +14,11 @@ class DailyFiles:
     """Address and paths of the daily files of an exchange.
 
     `trades_path` and `candles_path` return the path of the zip file of a native symbol and a day in
-    UTC, with trades as `DumpRules` reads them, and with klines in twelve columns.
+    UTC, with trades as `DumpRules` reads them, and with klines in twelve columns. `unpublished`
+    names the fields of `VenueCandle` whose column holds something else.
     """
 
     url: str
     trades_path: Callable[[str, date], str]
     candles_path: Callable[[str, date], str]
+    unpublished: frozenset[str] = frozenset()
