@@ -60,6 +60,7 @@ while kill -0 "$process" 2>/dev/null; do
 done
 if [ "$code" = 0 ] && [ -z "$stopped" ]; then
     echo "The feed has ended; waiting to be stopped."
+    trap '' HUP
     sleep infinity &
     process=$!
     [ -z "$stopped" ] || kill -TERM "$process"

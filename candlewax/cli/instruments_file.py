@@ -47,14 +47,16 @@ class InstrumentsFile:
         if changed == self._read:
             return False
         try:
-            self._replace(changed, in_place=in_place)
+            self._replace(changed, in_place=in_place and self.target.exists())
         except OSError as error:
             raise CommandError(f"{self.target}: cannot be written: {error.strerror}") from error
         return True
 
     def _replace(self, changed: bytes, *, in_place: bool) -> None:
         """Put the changed text in place of the file, once it is on disk and can be read back."""
-        handle, name = tempfile.mkstemp(".toml", f".{self.target.stem}-", self.target.parent)
+        # A file that was mounted alone may be the only one of its folder that can be written.
+        folder = None if in_place else self.target.parent
+        handle, name = tempfile.mkstemp(".toml", f".{self.target.stem}-", folder)
         unfinished = Path(name)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -70,7 +72,7 @@ class InstrumentsFile:
                 ) from error
             if self._path.read_bytes() != self._read:
                 raise CommandError(f"{self._path} was changed meanwhile; run the command again")
-            if in_place and self.target.exists():
+            if in_place:
                 self._overwrite(changed)
             else:
                 unfinished.replace(self.target)

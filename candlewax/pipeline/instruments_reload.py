@@ -68,6 +68,7 @@ class InstrumentsReload:
         instruments, before = self._process.instruments, self._process.instruments.content
         try:
             content = load_instruments(path).content
+            _require_present(path)
             instruments.take_up(content)
         except InstrumentsError as error:
             _log.error("instruments: %s. The markets stay as they are", _named(path, error))
@@ -99,6 +100,19 @@ class InstrumentsReload:
         )
         if unknown and self._settings.exchanges is None:
             _log.warning("instruments: %s: new exchanges take a restart", ", ".join(unknown))
+
+
+def _require_present(path: Path) -> None:
+    """Raise InstrumentsError if another file took the place of this one, as below a mount."""
+    try:
+        is_replaced = path.stat().st_nlink == 0
+    except OSError as error:
+        raise InstrumentsError(f"{path}: {error.strerror}") from error
+    if is_replaced:
+        raise InstrumentsError(
+            f"{path}: the file that is mounted here was replaced by another one, which this "
+            "container cannot see: write into the file itself, or restart the container"
+        )
 
 
 def _missing(content: FileContent, other: FileContent) -> list[str]:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -229,6 +230,23 @@ def test_bundled_file_is_copied_to_the_working_directory(
     assert b'"E/F" = "E/F"' in own.read_bytes()
     assert own.stat().st_ino == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["instruments.toml", "link.toml"]
+
+
+def test_file_in_a_folder_that_cannot_be_written_is_written_in_place(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that is mounted alone into a container; what is read back before is elsewhere."""
+    made, make = list[Path | None](), tempfile.mkstemp
+
+    def record(suffix: str, prefix: str, folder: Path | None) -> tuple[int, str]:
+        made.append(folder)
+        return make(suffix, prefix, folder)
+
+    monkeypatch.setattr(tempfile, "mkstemp", record)
+    assert InstrumentsFile(path).write("kraken", {"also": {"A/B": "A/B"}}, in_place=True)
+    assert made == [None]
+    assert InstrumentsFile(path).write("kraken", {"also": {"C/D": "C/D"}})
+    assert made == [None, path.parent]
 
 
 def test_file_that_changed_meanwhile_or_would_be_broken_stays(path: Path) -> None:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from candlewax.cli import serve_options
+from candlewax.exchanges import EXCHANGES
 from candlewax.runtime import settings
 from candlewax.runtime.settings import SettingsError
 from tests.deploy.reading import ROOT, interpolate, read
@@ -194,6 +195,8 @@ def test_each_candlewax_variable_is_a_setting(name: str) -> None:
     """Also in the file for an external Kafka."""
     names = {key for key in SERVICES[name]["environment"] if key.startswith("CANDLEWAX_")}
     assert names <= known_settings()
+    kinds = ("URL", "REST_URL")
+    assert {f"CANDLEWAX_{one.upper()}_{kind}" for one in EXCHANGES for kind in kinds} <= names
     more = EXTERNAL_KAFKA["services"].get(name, {}).get("environment", {})
     for key in more:
         assert key in names or re.fullmatch(r"CANDLEWAX_KAFKA_[A-Z_]+", key)

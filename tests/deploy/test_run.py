@@ -1,6 +1,7 @@
 """deploy/run.sh as a local process."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -138,6 +139,10 @@ def test_script_with_stay_waits_after_the_feed_has_ended(tmp_path: Path) -> None
     ended = tmp_path / "ended"
     with start(tmp_path, "ingest", STAY=str(ended)) as process:
         wait_for(ended, process)
+        # Nothing would take up the instruments file: SIGHUP must not end it.
+        ignored = re.search(r"SigIgn:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())
+        assert ignored
+        assert int(ignored[1], 16) & 1 << signal.SIGHUP - 1
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors

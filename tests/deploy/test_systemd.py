@@ -50,6 +50,11 @@ def test_command_is_one_of_ours_with_known_settings() -> None:
     assert VALUES["ProtectSystem"] == ["strict"]
 
 
+def test_reload_lets_the_service_take_up_its_instruments_file() -> None:
+    """By the signal that it listens to."""
+    assert VALUES["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+
+
 def test_stop_has_as_long_as_in_compose() -> None:
     """At least: a clean stop stores everything that was read."""
     assert int(VALUES["TimeoutStopSec"][0].removesuffix("s")) >= 60

@@ -97,6 +97,30 @@ def test_broken_file_is_refused_and_the_markets_stay(
     assert not calls
 
 
+def test_file_that_was_replaced_below_its_mount_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A container holds the old file, and cannot see another one that took its name."""
+    path = tmp_path / "instruments.toml"
+    path.write_text(BEFORE)
+    with path.open() as mounted:
+        held = Path(f"/proc/self/fd/{mounted.fileno()}")
+        instruments = load(held)
+        process = ProcessContext(instruments, instruments.exchanges, Counters())
+        reloading = InstrumentsReload(settings(held), process)
+        path.write_text(BEFORE + 'SOLUSDT = "SOL/USDT"\n')
+        reloading.take_up()
+        assert process.instruments.subscriptions("binance") == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+        caplog.clear()
+        other = tmp_path / "other.toml"
+        other.write_text(AFTER)
+        other.replace(path)
+        reloading.take_up()
+    (message,) = caplog.messages
+    assert f"{held}: the file that is mounted here was replaced by another one" in message
+    assert process.instruments.subscriptions("binance") == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
+
+
 @pytest.mark.slow("a process on a live feed", seconds=10)
 def test_live_process_takes_up_a_file_on_sighup_without_losing_a_trade(tmp_path: Path) -> None:
     """New markets are subscribed and stored, a broken file changes nothing."""
