@@ -5,7 +5,6 @@ seconds; no pages. "Market info", "OHLC data", "Markets" and "Currency pair tick
 """
 
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -142,10 +141,12 @@ _MARGIN_S: Final = 5
 def trades_path(native_symbol: str, cursor: Cursor, limit: int) -> str:  # noqa: ARG001 - no limit exists
     """Return /api/v2/transactions/btcusd/?time=hour.
 
-    It shows all trades of the last minute, hour or day: the shortest that reaches back far enough.
+    It shows all trades of the last minute, hour or day: the shortest that reaches back far enough
+    from the time of the request.
     """
-    age_s = time.time() - cursor.time_ns / 1e9 + _MARGIN_S
-    span = next((name for name, seconds in _SPANS if age_s <= seconds), "day")
+    age_s = (cursor.now_ns - cursor.time_ns) / 1e9 + _MARGIN_S
+    spans = _SPANS if cursor.now_ns else ()
+    span = next((name for name, seconds in spans if age_s <= seconds), "day")
     return f"/api/v2/transactions/{native_symbol}/?time={span}"
 
 

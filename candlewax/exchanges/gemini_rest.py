@@ -6,7 +6,6 @@ Source: Gemini developer documentation, REST APIs, "Market Data": "List Trades" 
 """
 
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -55,7 +54,6 @@ from candlewax.exchanges.protocol.rest import (
     require_list,
 )
 from candlewax.exchanges.protocol.venue_candles import (
-    MINUTE_S,
     CandleRules,
     VenueCandle,
     read_candles,
@@ -198,20 +196,15 @@ REST = RestRules(
     reach_s=7 * 86_400,
 )
 
-_MARGIN_S: Final = 5
-"""Seconds that clocks may differ."""
-
 _CANDLE = {"start_s": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
 
 
 def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may be anything
-    """Read candles but one whose minute is not over, which the exchange shows, too.
+    """Read candles; the exchange shows one whose minute is not over, too.
 
     [[1559755800000,7781.6,7820.23,7776.56,7819.39,34.7624802159]]
     """
-    candles = read_candles(content, _CANDLE, units_per_s=1000)
-    final_s = time.time() - _MARGIN_S
-    return [candle for candle in candles if candle.start_s + MINUTE_S <= final_s]
+    return read_candles(content, _CANDLE, units_per_s=1000)
 
 
 def candles_path(native_symbol: str, begin_s: int, end_s: int) -> str:  # noqa: ARG001 - no span exists

@@ -1,6 +1,5 @@
 """Bitstamp: frames and responses written after its documentation."""
 
-import time
 from decimal import Decimal
 
 import pytest
@@ -149,7 +148,8 @@ def test_subscription_names_one_market() -> None:
     [(0, "minute"), (50, "minute"), (70, "hour"), (3_500, "hour"), (3_700, "day")],
 )
 def test_request_is_for_the_shortest_span_that_reaches_back(age_s: int, span: str) -> None:
-    cursor = Cursor(0, time.time_ns() - age_s * 1_000_000_000)
+    now_ns = 1_598_850_699_000_000_000
+    cursor = Cursor(0, now_ns - age_s * 1_000_000_000, now_ns)
     assert trades_path("btcusd", cursor, 9) == f"/api/v2/transactions/btcusd/?time={span}"
 
 

@@ -15,11 +15,12 @@ NATIVE_SYMBOL: Final = "native symbol"
 class Cursor:
     """Position from which trades are requested: a trade number, and nanoseconds since 1970.
 
-    An exchange pages by one of the two.
+    An exchange pages by one of the two. `now_ns`: time of the request; 0 if it is not known.
     """
 
     number: int
     time_ns: int = 0
+    now_ns: int = 0
 
 
 @dataclass(frozen=True)

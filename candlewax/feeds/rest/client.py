@@ -46,6 +46,13 @@ class RefusalError(Exception):
         self.is_permanent = is_permanent
 
 
+class TooLargeError(RefusalError):
+    """Error for a response that is larger than allowed.
+
+    The same request would get as much again, or more.
+    """
+
+
 @dataclass(frozen=True)
 class RetryPolicy:
     """Backoff and timeouts of requests, in seconds.
@@ -215,7 +222,8 @@ class Client:
             size += len(part)
             if size > self._max_bytes:
                 limit = f"{self._max_bytes:,}"
-                raise self._back_off(f"an answer of more than {limit} bytes from {self}")
+                refusal = self._back_off(f"an answer of more than {limit} bytes from {self}")
+                raise TooLargeError(refusal.reason)
             if self._now() > end:
                 raise self._back_off(f"an answer that does not end from {self}")
         return b"".join(parts)

@@ -7,12 +7,12 @@ outside the span do no harm, and such a response is stored: its times may be cut
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
 from candlewax.exchanges.protocol.rest import Cursor, Page, RestRules
-from candlewax.feeds.rest.client import Answer, Client, RefusalError
+from candlewax.feeds.rest.client import Answer, Client, RefusalError, TooLargeError
 
 TRIES: Final = 8
 """Number of attempts for a request that the exchange refuses."""
@@ -62,7 +62,7 @@ def pages(
     )
     cursor, last_number, reached = Cursor(first, max(begin * 1000 - 1, 0)), -1, begin
     while True:
-        answer = search.ask(cursor, rest.page_rows)
+        answer = search.ask(replace(cursor, now_ns=time.time_ns()), rest.page_rows)
         page = answer.page
         new_times = [
             time_us
@@ -201,6 +201,6 @@ def _ask(client: Client, target: str) -> Answer:
         try:
             return client.ask(target)
         except RefusalError as refusal:
-            if refusal.is_permanent or not retries_left:
+            if refusal.is_permanent or isinstance(refusal, TooLargeError) or not retries_left:
                 raise BackfillError(f"{client}: {refusal.reason}") from refusal
     raise AssertionError

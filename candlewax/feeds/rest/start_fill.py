@@ -16,7 +16,7 @@ from typing import Final
 
 from candlewax.clickhouse.client import Database
 from candlewax.exchanges.protocol.rest import Cursor, Page, RestRules
-from candlewax.feeds.rest.client import Answer, Client, RefusalError
+from candlewax.feeds.rest.client import Answer, Client, RefusalError, TooLargeError
 from candlewax.feeds.rest.id_check import CheckAnswer, check_nothing
 from candlewax.feeds.rest.span_pages import BackfillError, Span, SpanCounts, pages
 
@@ -181,7 +181,11 @@ class StartFill:
 
     def _postpone(self, native_symbol: str, error: BackfillError | RefusalError) -> None:
         refusal = error if isinstance(error, RefusalError) else error.__cause__
-        is_permanent = not isinstance(refusal, RefusalError) or refusal.is_permanent
+        is_permanent = (
+            not isinstance(refusal, RefusalError)
+            or refusal.is_permanent
+            or isinstance(refusal, TooLargeError)
+        )
         again = (
             "they are not asked for again before the next start"
             if is_permanent
