@@ -12,6 +12,7 @@ from candlewax.core.bars.certificate import DayEvidence
 from candlewax.core.bars.day_fold import Checkpoint, MinuteMarks, batches_of, parse_checkpoint
 from candlewax.core.bars.fold import DAY_TRADES
 from candlewax.core.bars.rules import BarRule
+from candlewax.core.candles.open_candles import WATERMARK_DELAY_US
 
 BATCH_ROWS: Final = 100_000
 """Trades read at once, besides those of the rest of a minute."""
@@ -36,10 +37,21 @@ WINDOW beside AS (ORDER BY window_start ROWS BETWEEN UNBOUNDED PRECEDING AND UNB
 ORDER BY day
 """
 
+# The stored watermark is up to a minute old; the market's own last trade may prove a later one.
 _WATERMARK: Final = """
-SELECT toUnixTimestamp64Micro(max(watermark)) AS watermark
-FROM watermarks
-WHERE exchange = {exchange:String} AND modulo(CRC32({symbol:String}), greatest(shards, 1)) = shard
+SELECT greatest(
+    (
+        SELECT toUnixTimestamp64Micro(max(watermark))
+        FROM watermarks
+        WHERE exchange = {exchange:String}
+            AND modulo(CRC32({symbol:String}), greatest(shards, 1)) = shard
+    ),
+    (
+        SELECT toUnixTimestamp64Micro(max(close_time)) - {delay:Int64}
+        FROM ohlcv
+        WHERE timeframe = '1d' AND exchange = {exchange:String} AND symbol = {symbol:String}
+    )
+) AS watermark
 """
 
 # The mark of each day and rule, as the last bar has it.
@@ -150,7 +162,8 @@ class BarReader:
 
     def watermark(self, market: dict[str, Any]) -> int:
         """Return the watermark of a market in microseconds since 1970; 0 without one."""
-        return int(self._database.query(_WATERMARK, market).item() or 0)
+        parameters = {**market, "delay": WATERMARK_DELAY_US}
+        return max(0, int(self._database.query(_WATERMARK, parameters).item()))
 
     def days(self, market: dict[str, Any], watermark: int) -> list[dict[str, Any]]:
         """Return the days of a market, each with its mark and what is beside it."""

@@ -90,6 +90,17 @@ def trades(first: int, steps: Sequence[Any]) -> list[Fill]:
     return fills
 
 
+def test_own_last_trade_closes_bars_before_the_watermark_is_stored(tables: Database) -> None:
+    """It is stored once a minute."""
+    fills = [fill(number, number * MINUTE // 20) for number in range(1, 9)]
+    store(tables, fills)
+    tables.client.command("TRUNCATE TABLE watermarks")
+    refresh(tables)
+    assert_right(tables, fills)
+    bars = stored(tables, BarRule("tick", Decimal(3)))
+    assert [bar["closed"] for _, bar in sorted(bars.items())] == [True, True, False]
+
+
 @examples(20)
 @given(
     st.sampled_from([0, 1, 1, 7]),
