@@ -77,6 +77,8 @@ def test_live_pipeline_fills_its_gaps_while_connections_are_cut(
                     until(reached)
                     run_there(trouble())
                 run_there(simulator.ended())
+                # Before the first gap is stored, there is none that is not filled.
+                until(lambda: any("rest" in stored(own, name).values() for name in exchanges))
                 until(lambda: all(has_filled_gaps(own, simulator, name) for name in exchanges))
                 until(lambda: not unfilled_gaps(own))
             except BaseException as failure:  # noqa: BLE001 - raised below
