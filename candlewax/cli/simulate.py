@@ -16,7 +16,7 @@ from typing import Final
 
 from websockets.frames import CloseCode
 
-from candlewax.runtime.installation import dataflow_command
+from candlewax.cli.simulate_commands import describe_commands
 from candlewax.simulator.exchanges import published
 from candlewax.simulator.exchanges.registry import NATIVE_SYMBOLS, PATHS
 from candlewax.simulator.plan import FaultRates, Plan
@@ -241,22 +241,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
         simulator = Simulator(plan(arguments), arguments.host, arguments.port, write_journal)
         async with simulator:
-            _print_addresses(simulator)
+            print(describe_commands(simulator), end="\n\n", flush=True)
             await _watch(simulator, stop, arguments.seconds)
     print(f"Stopped. {_statistics(simulator)}.", flush=True)
-
-
-def _print_addresses(simulator: Simulator) -> None:
-    """Print the settings that connect a pipeline to the simulator."""
-    names = simulator.plan.exchanges
-    urls = [
-        f"CANDLEWAX_{name.upper()}_{kind}={url}"
-        for name in names
-        for kind, url in (("URL", simulator.url(name)), ("REST_URL", simulator.rest_url(name)))
-    ]
-    print(f"The exchanges are open at {simulator.url(names[0])} and so on. Elsewhere, type\n")
-    words = ["    CANDLEWAX_FEED=live", *urls, dataflow_command("live")]
-    print(" \\\n    ".join(words), end="\n\n", flush=True)
 
 
 async def _watch(simulator: Simulator, stop: asyncio.Event, seconds: float | None) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,8 @@ from websockets.asyncio.client import connect
 
 from candlewax.data import SAMPLE
 from tests.support import command_inside
+from tests.support.kafka import reading
+from tests.support.page_process import started
 from tests.support.simulator_clients import PATIENCE, Listener, received_trades
 
 ROOT = Path(__file__).parents[2]
@@ -29,11 +33,11 @@ COMMAND = (
 
 
 @contextmanager
-def simulating(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """The running command, and the addresses that it prints."""
+def simulating(*options: str, folder: Path = ROOT) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The running command, and the text up to the command that it prints last."""
     with subprocess.Popen(
         [*COMMAND, "--port", "0", *options],
-        cwd=ROOT,
+        cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -41,13 +45,18 @@ def simulating(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str,
         try:
             assert process.stdout
             text = ""
-            while "make live" not in text:
+            while not text.endswith("candlewax up\n"):
                 line = process.stdout.readline()
                 assert line, process.communicate()
                 text += line
-            yield process, dict(re.findall(r"CANDLEWAX_(\w+)_URL=(\S+)", text))
+            yield process, text
         finally:
             process.kill()
+
+
+def addresses(text: str) -> dict[str, str]:
+    """Return the printed addresses, by exchange in capitals."""
+    return dict(re.findall(r"CANDLEWAX_(\w+)_URL=(\S+)", text))
 
 
 def remaining_output(process: "subprocess.Popen[str]") -> str:
@@ -74,14 +83,14 @@ def test_simulate_plays_until_it_is_stopped(number: signal.Signals) -> None:
             await listener.subscribe(native)
             await listener.until(lambda text: "rade" in text and native.lower() in text.lower())
 
-    with simulating("--rate", "2000") as (process, urls):
+    with simulating("--rate", "2000") as (process, text):
         for exchange, native in (
             ("binance", "BTCUSDT"),
             ("kraken", "BTC/USD"),
             ("coinbase", "BTC-USD"),
         ):
-            asyncio.run(receive(exchange, urls[exchange.upper()], native))
-        port = urls["KRAKEN"].split(":")[2].split("/")[0]
+            asyncio.run(receive(exchange, addresses(text)[exchange.upper()], native))
+        port = addresses(text)["KRAKEN"].split(":")[2].split("/")[0]
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
             assert answer.status == 200
         assert "Stopped." in stop(process, number)
@@ -101,8 +110,8 @@ def test_connected_client_does_not_delay_the_end(tmp_path: Path) -> None:
             assert (await listener.closed())[0] == 1001
         return listener
 
-    with simulating("--rate", "2000", "--skip", "0.1", "--journal", str(file)) as (process, urls):
-        listener = asyncio.run(receive(urls["KRAKEN"], process))
+    with simulating("--rate", "2000", "--skip", "0.1", "--journal", str(file)) as (process, text):
+        listener = asyncio.run(receive(addresses(text)["KRAKEN"], process))
         _, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, err) == (0, "")
     rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
@@ -115,6 +124,52 @@ def test_connected_client_does_not_delay_the_end(tmp_path: Path) -> None:
     amounts = {(*k[:3], Decimal(k[3]), Decimal(k[4]), k[5]) for k in written}
     assert received_trades(listener).keys() <= amounts
     assert all(int(row[0]) >= int(row[4]) * 1000 for row in rows)
+
+
+def blocks(text: str) -> list[str]:
+    """Return the commands that are printed, each on one line."""
+    joined = text.replace("\\\n", " ")
+    return [line.strip() for line in joined.splitlines() if line.startswith("    ")]
+
+
+def settings_of(command: str) -> tuple[dict[str, str], list[str]]:
+    """Return the settings before a command, and its words."""
+    words = shlex.split(command)
+    settings = dict(word.split("=", 1) for word in words if word.startswith("CANDLEWAX_"))
+    return settings, [word for word in words if not word.startswith("CANDLEWAX_")]
+
+
+@pytest.mark.parametrize("options", [(), ("--exchanges", "okx,gemini")])
+def test_printed_commands_store_trades_of_the_exchanges(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """Those that the instruments file subscribes; without any, markets are added to a copy."""
+    shutil.copy(ROOT / "instruments.toml", tmp_path)
+    with simulating("--rate", "500", *options, folder=tmp_path) as (process, text):
+        assert process.poll() is None
+        *before, last = blocks(text)
+        for command in before:
+            added, words = settings_of(command)
+            if words[0] == "cp":
+                shutil.copy(tmp_path / words[1], tmp_path / words[2])
+                continue
+            assert words[0].endswith("candlewax")
+            added["CANDLEWAX_INSTRUMENTS"] = str(tmp_path / added["CANDLEWAX_INSTRUMENTS"])
+            assert command_inside.command(*words[1:], **added).returncode == 0
+        settings, (program, *arguments) = settings_of(last)
+        assert Path(program).name == "candlewax"
+        names = settings["CANDLEWAX_EXCHANGES"].split(",")
+        if file := settings.get("CANDLEWAX_INSTRUMENTS"):
+            settings["CANDLEWAX_INSTRUMENTS"] = str(tmp_path / file)
+        with started(tmp_path, *arguments, **settings) as (client, _):
+            sql = "SELECT DISTINCT exchange FROM silver_trades"
+            reading.until(
+                lambda: (
+                    sorted(client.ask("/", {"query": sql}).body.decode().split()) == sorted(names)
+                ),
+                pause=0.2,
+            )
+    assert names == (["okx", "gemini"] if options else ["binance", "kraken", "coinbase"])
 
 
 def test_simulate_stops_after_its_seconds() -> None:
@@ -164,8 +219,8 @@ def test_port_in_use_or_unwritable_journal_ends_with_a_message(tmp_path: Path) -
     assert result.returncode == 1
     assert result.stderr.startswith("candlewax: ")
     assert "Traceback" not in result.stderr
-    with simulating() as (_, urls):
-        port = urls["KRAKEN"].split(":")[2].split("/")[0]
+    with simulating() as (_, text):
+        port = addresses(text)["KRAKEN"].split(":")[2].split("/")[0]
         taken = run("--port", port)
         assert taken.returncode == 1
         assert port in taken.stderr
@@ -181,8 +236,8 @@ def test_damaged_recording_ends_with_a_message(tmp_path: Path) -> None:
         async with connect(url) as connection:
             await Listener(connection, "kraken").subscribe("BTC/USD")
 
-    with simulating("--recording", str(file), "--pace", "0") as (process, urls):
-        asyncio.run(receive(urls["KRAKEN"]))
+    with simulating("--recording", str(file), "--pace", "0") as (process, text):
+        asyncio.run(receive(addresses(text)["KRAKEN"]))
         _, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 1
         assert err.startswith("candlewax: ")
