@@ -31,6 +31,10 @@ SAMPLES: Final = 5_000
 BATCH_SAMPLES: Final = 20
 """Trades of a batch whose delay is measured, spread evenly: a batch may hold those of a second."""
 
+CLOSED: Final = "closed"
+"""State of a connection that we ended without a fault, as another one replaced it or its markets
+were dropped. It is hidden while its exchange delivers, and else counts as disconnected."""
+
 _EVENTS: Final = {
     "connected": "live",
     "disconnected": "disconnected",
@@ -105,7 +109,7 @@ class Connection:
         """Return the state: live, stalled, or as its last event says."""
         if self.state in {"live", "rotating"} and wall_us - self.stored_us > STALLED_US:
             return "stalled"
-        return self.state
+        return "disconnected" if self.state == CLOSED else self.state
 
 
 class LiveFeedStatus:
@@ -218,8 +222,8 @@ class LiveFeedStatus:
         return [
             c
             for _, c in sorted(self._connections.items())
-            if now_us - max(c.received_us, c.changed_us) < HIDE_AFTER_US
-            or c.exchange not in delivering
+            if c.exchange not in delivering
+            or (c.state != CLOSED and now_us - max(c.received_us, c.changed_us) < HIDE_AFTER_US)
         ]
 
     def _as_json(self, connection: Connection, now_us: int, wall_us: int) -> dict[str, Any]:
@@ -244,7 +248,10 @@ def state_of(event: str, default: str = "live") -> tuple[str, str]:
         return default, ""
     if not isinstance(fields, dict):
         return default, ""
-    return _EVENTS.get(str(fields.get(EVENT)), default), str(fields.get("reason") or "")[:200]
+    state = _EVENTS.get(str(fields.get(EVENT)), default)
+    if state == "disconnected" and fields.get("by") == "us" and not fields.get("why"):
+        state = CLOSED
+    return state, str(fields.get("reason") or "")[:200]
 
 
 def _to_us(time_us: Any) -> int:  # noqa: ANN401 - a datetime with a zone

@@ -15,7 +15,7 @@ from candlewax.web import encode
 from candlewax.web.cache.cache import CandleCache
 from candlewax.web.queries import Series, Store
 from candlewax.web.stream.client import TAPE
-from candlewax.web.stream.feed_status import STALLED_US, state_of
+from candlewax.web.stream.feed_status import CLOSED, STALLED_US, state_of
 from candlewax.web.stream.subscribers import Subscribers
 
 POLL_S: Final = 0.25
@@ -54,7 +54,7 @@ class StoredFeedStatus:
 
     def report(self, wall_us: int) -> dict[str, Any]:
         """Return the status in the form of `LiveFeedStatus.report`."""
-        feeds = [_feed_json(row, wall_us) for row in self.rows]
+        feeds = _shown([_feed_json(row, wall_us) for row in self.rows])
         states = {feed["state"] for feed in feeds}
         status = "waiting"
         if states:
@@ -71,6 +71,16 @@ class StoredFeedStatus:
             "received_to_stored_ms": dict(self.delays),
             "cross_check": self.cross_check,
         }
+
+
+def _shown(feeds: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the connections to show, as `LiveFeedStatus` does."""
+    delivering = {feed["exchange"] for feed in feeds if feed["state"] in {"live", "rotating"}}
+    return [
+        {**feed, "state": "disconnected"} if feed["state"] == CLOSED else feed
+        for feed in feeds
+        if feed["state"] != CLOSED or feed["exchange"] not in delivering
+    ]
 
 
 def _feed_json(row: Mapping[str, Any], wall_us: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from candlewax.web.stream.feed_status import (
     LiveFeedStatus,
     Rate,
 )
+from candlewax.web.stream.poller import StoredFeedStatus
 
 BEGIN = datetime(2026, 9, 14, tzinfo=UTC)
 NOW = int(BEGIN.timestamp()) * SECOND_US
@@ -84,6 +85,48 @@ def test_connection_silent_for_long_is_hidden() -> None:
     assert states(feeds, later) == {"a": "stalled"}
     feeds.read_batches([(NOW + int(later * SECOND_US), batch("b", later))])
     assert states(feeds, later) == {"b": "live"}
+
+
+CLOSED_BY_US = '{"candlewax":"disconnected","code":1000,"reason":"","by":"us","after_s":82.6}'
+
+
+def stored_states(*events: tuple[str, str]) -> tuple[str, dict[str, str]]:
+    """The status, and the states, of connections by their last stored event."""
+    feeds = StoredFeedStatus()
+    feeds.rows = [
+        {
+            "exchange": "x", "connection": connection, "received_us": NOW, "event": event,
+            "new_frames": 0, "new_trades": 0, "frames": 0, "trades": 0,
+        }
+        for connection, event in events
+    ]  # fmt: skip
+    report = feeds.report(NOW)
+    return report["status"], {feed["connection"]: feed["state"] for feed in report["feeds"]}
+
+
+def test_replaced_connection_is_hidden() -> None:
+    """A successor delivers: that the old one was closed on purpose is no failure."""
+    feeds = status_after((0, batch("a", 0)), (1, batch("b", 1)), (1, batch("a", 1, CLOSED_BY_US)))
+    assert states(feeds, 1) == {"b": "live"}
+    assert feeds.report(NOW + SECOND_US)["status"] == "live"
+    assert stored_states(("a", CLOSED_BY_US), ("b", "")) == ("live", {"b": "live"})
+
+
+@pytest.mark.parametrize("reason", ["silent", "stalled"])
+def test_connection_that_is_closed_for_a_fault_is_shown(reason: str) -> None:
+    """Such as one that brought nothing: its markets are not received."""
+    faulty = CLOSED_BY_US.replace('"us"', f'"us","why":"{reason}"')
+    feeds = status_after((0, batch("a", 0)), (1, batch("b", 1)), (1, batch("a", 1, faulty)))
+    assert states(feeds, 1) == {"a": "disconnected", "b": "live"}
+    stored = stored_states(("a", faulty), ("b", ""))
+    assert stored == ("degraded", {"a": "disconnected", "b": "live"})
+
+
+def test_closed_connection_is_shown_if_no_other_delivers() -> None:
+    """A process that ended in order receives nothing either."""
+    feeds = status_after((0, batch("a", 0)), (1, batch("a", 1, CLOSED_BY_US)))
+    assert states(feeds, 1) == {"a": "disconnected"}
+    assert stored_states(("a", CLOSED_BY_US)) == ("degraded", {"a": "disconnected"})
 
 
 def test_rate_is_the_average_of_the_last_seconds() -> None:
