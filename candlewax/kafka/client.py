@@ -12,8 +12,9 @@ from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, Config
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from candlewax.kafka.topics import MAX_MESSAGE_BYTES, Topic
+from candlewax.runtime.setting_names import PREFIX
 from candlewax.runtime.setting_parsers import KAFKA
-from candlewax.runtime.settings import PREFIX, Brokers
+from candlewax.runtime.settings import Brokers
 
 BUFFER_BYTES: Final = 256 << 20
 """Bytes of messages that a producer holds while the broker is unavailable."""

@@ -214,7 +214,8 @@ def _check_url(text: str, schemes: tuple[str, ...], example: str) -> str:
     except ValueError:
         is_valid = False
     if not is_valid or re.search(r"\s", text) or not _HOST.fullmatch(parts.hostname or ""):
-        raise ValueError(f"an address, as {example}")
+        begins = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise ValueError(f"an address that begins with {begins} and names a host, as {example}")
     return text
 
 
@@ -246,6 +247,8 @@ MAX_FILL: Final = timedelta(days=7)
 MAX_SHARDS: Final = 64
 """Most shards of an exchange."""
 
+_WITH_FILES: Final = tuple(name for name, rules in EXCHANGES.items() if rules.daily_files)
+
 READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "FEED": ("sample", _parse_feed),
     "BROKERS": ("", _parse_brokers),
@@ -268,7 +271,7 @@ READERS: Final[Mapping[str, tuple[str, Callable[[str], Any]]]] = {
     "NORMALIZED_PARTITIONS": ("4", _parse_partition_count),
     **{f"{exchange.upper()}_URL": ("", _parse_websocket_url) for exchange in EXCHANGES},
     **{f"{exchange.upper()}_REST_URL": ("", _parse_rest_url) for exchange in EXCHANGES},
-    **{f"{exchange.upper()}_FILES_URL": ("", _parse_rest_url) for exchange in EXCHANGES},
+    **{f"{exchange.upper()}_FILES_URL": ("", _parse_rest_url) for exchange in _WITH_FILES},
 }
 """Default and parser of each setting. An empty text counts as unset; an empty default gives
 None."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from dotenv.parser import parse_stream
 
@@ -21,6 +21,7 @@ from candlewax.runtime.cold_settings import ColdSettings, read_cold_settings
 from candlewax.runtime.keep_settings import KEEP_RULES, Retention, read_retention
 from candlewax.runtime.last_filled import recall_database
 from candlewax.runtime.log_settings import LogSettings
+from candlewax.runtime.setting_names import PREFIX, describe_similar
 from candlewax.runtime.setting_parsers import (
     FILE,
     KAFKA,
@@ -32,8 +33,6 @@ from candlewax.runtime.setting_parsers import (
     parse_key,
     quote_setting,
 )
-
-PREFIX: Final = "CANDLEWAX_"
 
 
 class SettingsError(ValueError):
@@ -132,7 +131,7 @@ def load(environ: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) 
     others = {name for name in texts if name.startswith((KAFKA, TESTS))} | secrets.keys()
     others |= COLD_NAMES | KEEP_RULES.keys()
     unknown = texts.keys() - READERS - others
-    errors += [f"{PREFIX}{name}: no such setting; there are {_list_names()}" for name in unknown]
+    errors += [f"{PREFIX}{name}: no such setting; {describe_similar(name)}" for name in unknown]
     values: dict[str, Any] = {}
     for name, (default, parse) in READERS.items():
         text = texts.get(name) or default
@@ -208,7 +207,7 @@ def _build_settings(values: dict[str, Any], properties: dict[str, str]) -> Setti
         values["shards"],
     )
     for kind in ("url", "rest_url", "files_url"):
-        urls = {exchange: values[f"{exchange}_{kind}"] for exchange in EXCHANGES}
+        urls = {exchange: values.get(f"{exchange}_{kind}") for exchange in EXCHANGES}
         values[f"{kind}s"] = {exchange: url for exchange, url in urls.items() if url}
     values["instruments"] = values["instruments"] or find_instruments()
     values["is_placed"] = values["clickhouse"] is not None
@@ -292,9 +291,3 @@ def _read_dotenv(dotenv: Path) -> tuple[dict[str, str], list[str]]:
         if line.error and (name := re.search(PREFIX + r"\w*", line.original.string))
     ]
     return {line.key: line.value or "" for line in lines if line.key and not line.error}, errors
-
-
-def _list_names() -> str:
-    return ", ".join(
-        PREFIX + name for name in (*READERS, *KEEP_RULES, *sorted(COLD_NAMES), *KEYS, f"{KAFKA}*")
-    )

@@ -102,7 +102,7 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         ("BROKERS", "localhost", "host:port"),
         ("BROKERS", "localhost:9092,", "without empty items"),
         ("BROKERS", "localhost:0", "host:port"),
-        ("SCHEMA_REGISTRY", "localhost:8081", "an address, as http://"),
+        ("SCHEMA_REGISTRY", "localhost:8081", "names a host, as http://"),
         ("METRICS_PORT", "0", "a port from 1 to 65535"),
         ("METRICS_PORT", "http", "a port from 1 to 65535"),
         ("METRICS_ADDRESS", "localhost", "an IP address"),
@@ -114,11 +114,15 @@ def test_environment_overrides_the_file(tmp_path: Path) -> None:
         ("LINGER_SECONDS", "10.5", "above 0, at most 10, as 0.2"),
         ("RAW_PARTITIONS", "0", "from 1 to 1024"),
         ("NORMALIZED_PARTITIONS", "many", "from 1 to 1024"),
-        ("KRAKEN_URL", "http://localhost:1", "wss://host/path"),
+        ("KRAKEN_URL", "http://localhost:1", "begins with ws:// or wss:// and names a host"),
         ("KRAKEN_URL", "ws://", "wss://host/path"),
         ("KAFKA_ACKS", "1", "exactness depends on it"),
         ("KAFKA_SASL_PASSWORD_FILE", "missing", "a readable text file"),
-        ("FEEDS", "sample", "no such setting"),
+        ("FEEDS", "sample", "no such setting; similar names are CANDLEWAX_FEED"),
+        ("BINANSE_URL", "ws://a", "no such setting; similar names are CANDLEWAX_BINANCE_URL, "),
+        ("COLOUR", "red", "CANDLEWAX_<EXCHANGE>_REST_URL, CANDLEWAX_<EXCHANGE>_FILES_URL"),
+        ("COLOUR", "red", "an <EXCHANGE> is one of BINANCE, BINANCE_USDM, "),
+        ("KRAKEN_FILES_URL", "http://a", "no such setting; similar names are "),
     ],
 )
 def test_invalid_setting_is_refused_with_what_it_takes(name: str, text: str, takes: str) -> None:
@@ -277,7 +281,7 @@ def test_rest_has_its_own_addresses_and_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "takes"),
     [
-        ({"KRAKEN_REST_URL": "ws://host"}, "an address, as https://host/path"),
+        ({"KRAKEN_REST_URL": "ws://host"}, "begins with http:// or https:// and names a host"),
         ({"KRAKEN_REST_URL": "https://user:secret@host"}, "without user, query or spaces"),
         ({"KRAKEN_REST_URL": "https://host/x?y=1"}, "without user, query or spaces"),
         ({"BINANCE_KEY": "a secret key"}, "no spaces"),
