@@ -5,41 +5,22 @@ Source: Bitstamp, "WebSocket API v2", sections "Subscriptions", "Live ticker", "
 """
 
 import json
-import re
 from collections.abc import Collection, Sequence
 from typing import Any, Final
-
-import polars as pl
 
 from candlewax.exchanges.bitstamp_rest import (
     CANDLES,
     MARKETS,
     REST,
-    SIDE,
     SIDE_EXPECTED,
     SIDES,
     read_response,
 )
-from candlewax.exchanges.protocol.dialect import (
-    Dialect,
-    Exchange,
-    FrameTemplate,
-    Meaning,
-    Reading,
-    Spelling,
-    Split,
-    TradeIds,
-)
-from candlewax.exchanges.protocol.fields import (
-    INTEGER,
-    NUMBER,
-    TEXT,
-    Field,
-    NativeTrade,
-    bad_shape,
-    try_read,
-)
+from candlewax.exchanges.protocol.dialect import Exchange, FrameTemplate, Reading, Split, TradeIds
+from candlewax.exchanges.protocol.fields import INTEGER, NUMBER, TEXT, Field, bad_shape, try_read
 from candlewax.exchanges.protocol.symbols import split_before_quote
+from candlewax.exchanges.protocol.times import MICROSECONDS
+from candlewax.exchanges.protocol.trade_format import TradeFormat
 from candlewax.exchanges.protocol.websocket import (
     HEARTBEAT,
     OTHER,
@@ -73,42 +54,15 @@ the taker's side. `amount` and `price` have passed through floats; `_str` are ex
 """
 
 _CHANNEL: Final = "live_trades_"
-_MICROSECONDS: Final = r"^[0-9]{1,18}$"
-_is_microseconds: Final = re.compile(_MICROSECONDS).fullmatch
-_time: Final = pl.col("microtimestamp")
 
-
-def _interpret(trade: NativeTrade) -> Meaning:
-    text = trade["microtimestamp"]
-    return Meaning(
-        trade["channel"].removeprefix(_CHANNEL),
-        trade["id"],
-        int(text) if _is_microseconds(text) else None,
-        SIDES.get(trade["type"]),
-        trade["price_str"],
-        trade["amount_str"],
-    )
-
-
-LIVE_TRADES = Dialect(
-    TRADE,
-    {
-        "native_symbol": pl.col("channel").str.strip_prefix(_CHANNEL),
-        "trade_id": pl.col("id"),
-        "time": pl.when(_time.str.contains(_MICROSECONDS)).then(_time).cast(pl.Int64),
-        "side": SIDE,
-        "price": pl.col("price_str"),
-        "quantity": pl.col("amount_str"),
-        "condition": pl.lit(None, pl.String),
-    },
-    _interpret,
-    mapped=frozenset({"channel", "id", "microtimestamp", "type", "price_str", "amount_str"}),
-    spellings={
-        "time": Spelling("microtimestamp", "microseconds since 1970"),
-        "side": Spelling("type", SIDE_EXPECTED),
-    },
+LIVE_TRADES = TradeFormat(
+    "channel", "id", "microtimestamp", "type", "price_str", "amount_str",
+    time_form=MICROSECONDS,
+    sides=SIDES,
+    side_expected=SIDE_EXPECTED,
     trade_ids=TradeIds.UNIQUE,
-)
+    symbol_prefix=_CHANNEL,
+).dialect(TRADE)  # fmt: skip
 
 LAYOUTS = (
     FrameTemplate(

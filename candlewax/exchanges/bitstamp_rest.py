@@ -4,22 +4,11 @@ Source: Bitstamp HTTP API, "Market info", "Transactions": `type` 0 is buy, 1 sel
 seconds; no pages. "Market info", "OHLC data", "Markets" and "Currency pair tickers".
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import polars as pl
-
-from candlewax.exchanges.protocol.dialect import (
-    BUY,
-    SELL,
-    Dialect,
-    Meaning,
-    Reading,
-    Spelling,
-    TradeIds,
-)
+from candlewax.exchanges.protocol.dialect import BUY, SELL, Reading, TradeIds
 from candlewax.exchanges.protocol.fields import (
     TEXT,
     Field,
@@ -52,6 +41,8 @@ from candlewax.exchanges.protocol.rest import (
     read_row,
     require_list,
 )
+from candlewax.exchanges.protocol.times import SECONDS, parse_seconds
+from candlewax.exchanges.protocol.trade_format import TradeFormat
 from candlewax.exchanges.protocol.venue_candles import (
     MINUTE_S,
     CandleRules,
@@ -60,8 +51,6 @@ from candlewax.exchanges.protocol.venue_candles import (
 )
 
 SIDES: Final = {"0": BUY, "1": SELL}
-SIDE: Final = pl.col("type").replace_strict(SIDES, default=None, return_dtype=pl.Int8)
-"""Side of the taker, from a text or a number."""
 SIDE_EXPECTED: Final = "0 for buy or 1 for sell"
 
 ROW = {
@@ -73,39 +62,17 @@ ROW = {
 }
 """A row of a response; `tid` is the `id` of the websocket."""
 
-_SECONDS: Final = r"^[0-9]{1,12}$"
-_is_seconds: Final = re.compile(_SECONDS).fullmatch
+ANSWER = TradeFormat(
+    NATIVE_SYMBOL, "tid", "date", "type", "price", "amount",
+    time_form=SECONDS,
+    sides=SIDES,
+    side_expected=SIDE_EXPECTED,
+    trade_ids=TradeIds.UNIQUE,
+).dialect({**ROW, NATIVE_SYMBOL: Field(TEXT)})  # fmt: skip
 
 
 def _time(row: NativeTrade) -> int | None:
-    return int(row["date"]) * 1_000_000 if _is_seconds(row["date"]) else None
-
-
-def _interpret(row: NativeTrade) -> Meaning:
-    side = SIDES.get(row["type"])
-    return Meaning(row[NATIVE_SYMBOL], row["tid"], _time(row), side, row["price"], row["amount"])
-
-
-_date = pl.col("date")
-ANSWER = Dialect(
-    {**ROW, NATIVE_SYMBOL: Field(TEXT)},
-    {
-        "native_symbol": pl.col(NATIVE_SYMBOL),
-        "trade_id": pl.col("tid"),
-        "time": pl.when(_date.str.contains(_SECONDS)).then(_date).cast(pl.Int64) * 1_000_000,
-        "side": SIDE,
-        "price": pl.col("price"),
-        "quantity": pl.col("amount"),
-        "condition": pl.lit(None, pl.String),
-    },
-    _interpret,
-    mapped=frozenset({*ROW, NATIVE_SYMBOL}),
-    spellings={
-        "time": Spelling("date", "seconds since 1970"),
-        "side": Spelling("type", SIDE_EXPECTED),
-    },
-    trade_ids=TradeIds.UNIQUE,
-)
+    return parse_seconds(row["date"])
 
 
 def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything

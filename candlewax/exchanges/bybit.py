@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import polars as pl
-
 from candlewax.exchanges.bybit_markets import (
     LINEAR_QUOTES,
     SPOT_QUOTES,
@@ -27,32 +25,22 @@ from candlewax.exchanges.bybit_rest import (
     BLOCK,
     DUMP,
     SIDES,
+    block_condition,
     build_candles,
     build_rest,
-    condition,
     read_response,
-    side,
 )
-from candlewax.exchanges.protocol.dialect import (
-    Dialect,
-    Exchange,
-    FrameTemplate,
-    Meaning,
-    Reading,
-    Spelling,
-    TradeIds,
-)
+from candlewax.exchanges.protocol.dialect import Exchange, FrameTemplate, Reading, TradeIds
 from candlewax.exchanges.protocol.fields import (
     BOOLEAN,
     INTEGER,
     NUMBER,
     TEXT,
     Field,
-    NativeTrade,
     bad_shape,
     try_read,
 )
-from candlewax.exchanges.protocol.times import MS_EXPECTED, ms_time, parse_ms
+from candlewax.exchanges.protocol.trade_format import TradeFormat
 from candlewax.exchanges.protocol.websocket import (
     HEARTBEAT,
     OTHER,
@@ -74,34 +62,12 @@ TRADE = {
 """A trade: id, symbol, taker's side, price, size, time in ms, direction of the price."""
 
 
-def _interpret(trade: NativeTrade) -> Meaning:
-    return Meaning(
-        trade["s"],
-        trade["i"],
-        parse_ms(trade["T"]),
-        SIDES.get(trade["S"]),
-        trade["p"],
-        trade["v"],
-        BLOCK if trade.get("BT") == "true" else None,
-    )
-
-
-PUBLIC_TRADE = Dialect(
-    TRADE,
-    {
-        "native_symbol": pl.col("s"),
-        "trade_id": pl.col("i"),
-        "time": ms_time("T"),
-        "side": side("S"),
-        "price": pl.col("p"),
-        "quantity": pl.col("v"),
-        "condition": condition("BT"),
-    },
-    _interpret,
-    mapped=frozenset({"s", "i", "T", "S", "p", "v"}),
-    spellings={"time": Spelling("T", MS_EXPECTED), "side": Spelling("S", "Buy or Sell")},
+PUBLIC_TRADE = TradeFormat(
+    "s", "i", "T", "S", "p", "v",
+    sides=SIDES,
+    condition=block_condition("BT"),
     trade_ids=TradeIds.UNIQUE,
-)
+).dialect(TRADE)  # fmt: skip
 
 OLD_TRADE = {
     **{name: Field(TEXT) for name in ("symbol", "price", "trade_time_ms", "side", "trade_id")},
@@ -109,32 +75,11 @@ OLD_TRADE = {
 }
 """A trade of linear contracts before v5, topic `trade`; the first one of a market may be old."""
 
-OLD = Dialect(
-    OLD_TRADE,
-    {
-        "native_symbol": pl.col("symbol"),
-        "trade_id": pl.col("trade_id"),
-        "time": ms_time("trade_time_ms"),
-        "side": side("side"),
-        "price": pl.col("price"),
-        "quantity": pl.col("size"),
-        "condition": pl.lit(None, pl.String),
-    },
-    lambda trade: Meaning(
-        trade["symbol"],
-        trade["trade_id"],
-        parse_ms(trade["trade_time_ms"]),
-        SIDES.get(trade["side"]),
-        trade["price"],
-        trade["size"],
-    ),
-    mapped=frozenset(OLD_TRADE),
-    spellings={
-        "time": Spelling("trade_time_ms", MS_EXPECTED),
-        "side": Spelling("side", "Buy or Sell"),
-    },
+OLD = TradeFormat(
+    "symbol", "trade_id", "trade_time_ms", "side", "price", "size",
+    sides=SIDES,
     trade_ids=TradeIds.UNIQUE,
-)
+).dialect(OLD_TRADE)  # fmt: skip
 
 
 def _layout(order: str, trade: str) -> FrameTemplate:

@@ -10,24 +10,8 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.exchanges.protocol.dialect import (
-    BUY,
-    SELL,
-    Dialect,
-    DumpRules,
-    Meaning,
-    Reading,
-    Spelling,
-    TradeIds,
-)
-from candlewax.exchanges.protocol.fields import (
-    BOOLEAN,
-    TEXT,
-    Field,
-    NativeTrade,
-    bad_shape,
-    try_read,
-)
+from candlewax.exchanges.protocol.dialect import BUY, SELL, DumpRules, Reading, TradeIds
+from candlewax.exchanges.protocol.fields import BOOLEAN, TEXT, Field, bad_shape, try_read
 from candlewax.exchanges.protocol.rest import (
     NATIVE_SYMBOL,
     Cursor,
@@ -40,14 +24,8 @@ from candlewax.exchanges.protocol.rest import (
     read_row,
     require_list,
 )
-from candlewax.exchanges.protocol.times import (
-    MS_EXPECTED,
-    SECONDS_EXPECTED,
-    ms_time,
-    parse_ms,
-    parse_seconds,
-    seconds_time,
-)
+from candlewax.exchanges.protocol.times import SECONDS, parse_ms
+from candlewax.exchanges.protocol.trade_format import Condition, TradeFormat
 from candlewax.exchanges.protocol.venue_candles import (
     MINUTE_S,
     CandleRules,
@@ -61,14 +39,10 @@ BLOCK: Final = "BLOCK"
 """Condition of a block trade, which is made outside of the order book."""
 
 
-def side(field: str) -> pl.Expr:
-    """Return the taker's side from its name."""
-    return pl.col(field).replace_strict(SIDES, default=None, return_dtype=pl.Int8)
-
-
-def condition(field: str) -> pl.Expr:
+def block_condition(field: str) -> Condition:
     """Return the condition from whether a trade is a block trade; a missing field is no."""
-    return pl.when(pl.col(field) == "true").then(pl.lit(BLOCK))
+    column = pl.when(pl.col(field) == "true").then(pl.lit(BLOCK))
+    return Condition(column, lambda trade: BLOCK if trade.get(field) == "true" else None)
 
 
 ROW = {
@@ -78,34 +52,12 @@ ROW = {
 """A trade of REST; `execId` is the `i` of the websocket."""
 
 
-def _interpret(trade: NativeTrade) -> Meaning:
-    return Meaning(
-        trade[NATIVE_SYMBOL],
-        trade["execId"],
-        parse_ms(trade["time"]),
-        SIDES.get(trade["side"]),
-        trade["price"],
-        trade["size"],
-        BLOCK if trade.get("isBlockTrade") == "true" else None,
-    )
-
-
-ANSWER = Dialect(
-    ROW,
-    {
-        "native_symbol": pl.col(NATIVE_SYMBOL),
-        "trade_id": pl.col("execId"),
-        "time": ms_time("time"),
-        "side": side("side"),
-        "price": pl.col("price"),
-        "quantity": pl.col("size"),
-        "condition": condition("isBlockTrade"),
-    },
-    _interpret,
-    mapped=frozenset({NATIVE_SYMBOL, "execId", "price", "size", "side", "time"}),
-    spellings={"time": Spelling("time", MS_EXPECTED), "side": Spelling("side", "Buy or Sell")},
+ANSWER = TradeFormat(
+    NATIVE_SYMBOL, "execId", "time", "side", "price", "size",
+    sides=SIDES,
+    condition=block_condition("isBlockTrade"),
     trade_ids=TradeIds.UNIQUE,
-)
+).dialect(ROW)  # fmt: skip
 
 _LINE = {
     name: Field(TEXT, optional=name == "RPI")
@@ -116,39 +68,15 @@ _LINE = {
 }  # fmt: skip
 
 
-def _interpret_line(line: NativeTrade) -> Meaning:
-    return Meaning(
-        line[NATIVE_SYMBOL],
-        line["trdMatchID"],
-        parse_seconds(line["timestamp"]),
-        SIDES.get(line["side"]),
-        line["price"],
-        line["size"],
-    )
-
-
 DUMP = DumpRules(
-    Dialect(
-        _LINE,
-        {
-            "native_symbol": pl.col(NATIVE_SYMBOL),
-            "trade_id": pl.col("trdMatchID"),
-            "time": seconds_time("timestamp"),
-            "side": side("side"),
-            "price": pl.col("price"),
-            "quantity": pl.col("size"),
-            "condition": pl.lit(None, pl.String),
-        },
-        _interpret_line,
-        mapped=frozenset({NATIVE_SYMBOL, "trdMatchID", "timestamp", "side", "price", "size"}),
-        spellings={
-            "time": Spelling("timestamp", SECONDS_EXPECTED),
-            "side": Spelling("side", "Buy or Sell"),
-        },
+    TradeFormat(
+        NATIVE_SYMBOL, "trdMatchID", "timestamp", "side", "price", "size",
+        time_form=SECONDS,
+        sides=SIDES,
         trade_ids=TradeIds.UNIQUE,
-    ),
+    ).dialect(_LINE),
     header="timestamp",
-)
+)  # fmt: skip
 """Lines of linear contracts, such as 1672531200.1234,BTCUSDT,Buy,0.001,16578.5,PlusTick,
 20f43950-d8dd-5b31-9112-a178eb6023af,1657850.0,0.001,16.5785 below a header. The id is the `i` of
 the websocket.

@@ -9,28 +9,13 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-import polars as pl
-
-from candlewax.exchanges.gemini_rest import (
-    CANDLES,
-    MARKETS,
-    REST,
-    SIDE_EXPECTED,
-    SIDES,
-    milliseconds,
-    parse_milliseconds,
-    read_response,
-    side,
-)
+from candlewax.exchanges.gemini_rest import CANDLES, MARKETS, REST, read_response
 from candlewax.exchanges.protocol.dialect import (
     BUY,
     SELL,
-    Dialect,
     Exchange,
     FrameTemplate,
-    Meaning,
     Reading,
-    Spelling,
     Split,
     TradeIds,
 )
@@ -45,7 +30,8 @@ from candlewax.exchanges.protocol.fields import (
     try_read,
 )
 from candlewax.exchanges.protocol.symbols import split_before_quote
-from candlewax.exchanges.protocol.times import parse_int64
+from candlewax.exchanges.protocol.times import NANOSECONDS
+from candlewax.exchanges.protocol.trade_format import TradeFormat
 from candlewax.exchanges.protocol.websocket import (
     HEARTBEAT,
     OTHER,
@@ -84,60 +70,18 @@ V2_TRADE = {
  "quantity":"0.0073","side":"sell"}
 """
 
-_TRADE_SIDES: Final = {"true": SELL, "false": BUY}
-
-
-def _interpret(trade: NativeTrade) -> Meaning:
-    time_ns, taker = parse_int64(trade["E"]), _TRADE_SIDES.get(trade["m"])
-    time_us = None if time_ns is None else time_ns // 1000
-    return Meaning(trade["s"], trade["t"], time_us, taker, trade["p"], trade["q"])
-
-
-def _interpret_v2(trade: NativeTrade) -> Meaning:
-    time_us, taker = parse_milliseconds(trade["timestamp"]), SIDES.get(trade["side"])
-    symbol, trade_id = trade["symbol"], trade["event_id"]
-    return Meaning(symbol, trade_id, time_us, taker, trade["price"], trade["quantity"])
-
-
-STREAM = Dialect(
-    TRADE,
-    {
-        "native_symbol": pl.col("s"),
-        "trade_id": pl.col("t"),
-        "time": pl.col("E").cast(pl.Int64, strict=False) // 1000,
-        "side": pl.col("m").replace_strict(_TRADE_SIDES, default=None, return_dtype=pl.Int8),
-        "price": pl.col("p"),
-        "quantity": pl.col("q"),
-        "condition": pl.lit(None, pl.String),
-    },
-    _interpret,
-    mapped=frozenset({"E", "s", "t", "p", "q", "m"}),
-    spellings={
-        "time": Spelling("E", "nanoseconds since 1970"),
-        "side": Spelling("m", "true or false"),
-    },
+STREAM = TradeFormat(
+    "s", "t", "E", "m", "p", "q",
+    time_form=NANOSECONDS,
+    sides={"true": SELL, "false": BUY},
     trade_ids=TradeIds.UNIQUE,
-)
+).dialect(TRADE)  # fmt: skip
 
-V2 = Dialect(
-    V2_TRADE,
-    {
-        "native_symbol": pl.col("symbol"),
-        "trade_id": pl.col("event_id"),
-        "time": milliseconds("timestamp"),
-        "side": side("side"),
-        "price": pl.col("price"),
-        "quantity": pl.col("quantity"),
-        "condition": pl.lit(None, pl.String),
-    },
-    _interpret_v2,
-    mapped=frozenset(V2_TRADE),
-    spellings={
-        "time": Spelling("timestamp", "milliseconds since 1970"),
-        "side": Spelling("side", SIDE_EXPECTED),
-    },
+V2 = TradeFormat(
+    "symbol", "event_id", "timestamp", "side", "price", "quantity",
     trade_ids=TradeIds.UNIQUE,
-)
+    redundant=("type",),
+).dialect(V2_TRADE)  # fmt: skip
 
 LAYOUTS = (
     FrameTemplate(STREAM, '{"E":<E>,"s":<s>,"t":<t>,"p":<p>,"q":<q>,"m":<m>}'),

@@ -5,22 +5,11 @@ Source: Gemini developer documentation, REST APIs, "Market Data": "List Trades" 
 "List Candles" and "Get Symbol Details".
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import polars as pl
-
-from candlewax.exchanges.protocol.dialect import (
-    BUY,
-    SELL,
-    Dialect,
-    Meaning,
-    Reading,
-    Spelling,
-    TradeIds,
-)
+from candlewax.exchanges.protocol.dialect import Reading, TradeIds
 from candlewax.exchanges.protocol.fields import (
     INTEGER,
     TEXT,
@@ -53,34 +42,9 @@ from candlewax.exchanges.protocol.rest import (
     read_row,
     require_list,
 )
-from candlewax.exchanges.protocol.venue_candles import (
-    CandleRules,
-    VenueCandle,
-    read_candles,
-)
-
-SIDES: Final = {"buy": BUY, "sell": SELL}
-SIDE_EXPECTED: Final = "buy or sell"
-
-_WHOLE: Final = r"^[0-9]{1,15}$"
-_is_whole: Final = re.compile(_WHOLE).fullmatch
-
-
-def side(field: str) -> pl.Expr:
-    """Return the taker's side from a text column."""
-    return pl.col(field).replace_strict(SIDES, default=None, return_dtype=pl.Int8)
-
-
-def milliseconds(field: str) -> pl.Expr:
-    """Return milliseconds of a text column as Int64, microseconds since 1970; null if none."""
-    text = pl.col(field)
-    return pl.when(text.str.contains(_WHOLE)).then(text).cast(pl.Int64) * 1000
-
-
-def parse_milliseconds(text: str) -> int | None:
-    """Return milliseconds since 1970 in microseconds, or None."""
-    return int(text) * 1000 if _is_whole(text) else None
-
+from candlewax.exchanges.protocol.times import parse_ms
+from candlewax.exchanges.protocol.trade_format import TradeFormat
+from candlewax.exchanges.protocol.venue_candles import CandleRules, VenueCandle, read_candles
 
 ROW = {
     "timestamp": Field(INTEGER, optional=True),
@@ -95,37 +59,18 @@ ROW = {
 
 
 def _time(row: NativeTrade) -> int | None:
-    return parse_milliseconds(row["timestampms"])
+    return parse_ms(row["timestampms"])
 
 
 def _number(row: NativeTrade) -> int:
     return int(row["tid"])
 
 
-def _interpret(row: NativeTrade) -> Meaning:
-    taker = SIDES.get(row["type"])
-    return Meaning(row[NATIVE_SYMBOL], row["tid"], _time(row), taker, row["price"], row["amount"])
-
-
-ANSWER = Dialect(
-    {**ROW, NATIVE_SYMBOL: Field(TEXT)},
-    {
-        "native_symbol": pl.col(NATIVE_SYMBOL),
-        "trade_id": pl.col("tid"),
-        "time": milliseconds("timestampms"),
-        "side": side("type"),
-        "price": pl.col("price"),
-        "quantity": pl.col("amount"),
-        "condition": pl.lit(None, pl.String),
-    },
-    _interpret,
-    mapped=frozenset({*ROW, NATIVE_SYMBOL}),
-    spellings={
-        "time": Spelling("timestampms", "milliseconds since 1970"),
-        "side": Spelling("type", SIDE_EXPECTED),
-    },
+ANSWER = TradeFormat(
+    NATIVE_SYMBOL, "tid", "timestampms", "type", "price", "amount",
     trade_ids=TradeIds.UNIQUE,
-)
+    redundant=("timestamp", "exchange"),
+).dialect({**ROW, NATIVE_SYMBOL: Field(TEXT)})  # fmt: skip
 
 
 def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything

@@ -12,27 +12,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import polars as pl
-
 from candlewax.exchanges.kraken_futures_markets import MARKETS, split_symbol
 from candlewax.exchanges.kraken_futures_rest import (
     CANDLES,
     CONDITION,
     CONDITIONS,
     REST,
-    SIDE,
-    SIDES,
-    condition_of,
     read_response,
 )
-from candlewax.exchanges.protocol.dialect import (
-    Dialect,
-    Exchange,
-    FrameTemplate,
-    Meaning,
-    Reading,
-    Spelling,
-)
+from candlewax.exchanges.protocol.dialect import Exchange, FrameTemplate, Reading
 from candlewax.exchanges.protocol.fields import (
     INTEGER,
     NUMBER,
@@ -44,7 +32,7 @@ from candlewax.exchanges.protocol.fields import (
     read_trade,
 )
 from candlewax.exchanges.protocol.rest import require_list
-from candlewax.exchanges.protocol.times import MS_EXPECTED, ms_time, parse_ms
+from candlewax.exchanges.protocol.trade_format import TradeFormat
 from candlewax.exchanges.protocol.websocket import (
     HEARTBEAT,
     OTHER,
@@ -67,38 +55,11 @@ TRADE = {
 """A trade; `side` is the taker's."""
 
 
-def _interpret(trade: NativeTrade) -> Meaning:
-    return Meaning(
-        trade["product_id"],
-        trade["uid"],
-        parse_ms(trade["time"]),
-        SIDES.get(trade["side"]),
-        trade["price"],
-        trade["qty"],
-        condition_of(trade),
-        trade["seq"],
-    )
-
-
-FUTURES = Dialect(
-    TRADE,
-    {
-        "native_symbol": pl.col("product_id"),
-        "trade_id": pl.col("uid"),
-        "time": ms_time("time"),
-        "side": SIDE,
-        "price": pl.col("price"),
-        "quantity": pl.col("qty"),
-        "condition": CONDITION,
-        "number": pl.col("seq"),
-    },
-    _interpret,
-    mapped=frozenset({"product_id", "uid", "seq", "time", "side", "price", "qty"}),
-    spellings={
-        "time": Spelling("time", MS_EXPECTED),
-        "side": Spelling("side", "buy or sell"),
-    },
-)
+FUTURES = TradeFormat(
+    "product_id", "uid", "time", "side", "price", "qty",
+    number="seq",
+    condition=CONDITION,
+).dialect(TRADE)  # fmt: skip
 
 _LIVE_TRADE = (
     '{"feed":"trade","product_id":<product_id>,"uid":<uid>,"side":<side>,"type":<type>,'

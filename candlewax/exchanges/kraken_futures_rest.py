@@ -9,24 +9,8 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.exchanges.protocol.dialect import (
-    BUY,
-    SELL,
-    Dialect,
-    Meaning,
-    Reading,
-    Spelling,
-    TradeIds,
-)
-from candlewax.exchanges.protocol.fields import (
-    INTEGER,
-    NUMBER,
-    TEXT,
-    Field,
-    NativeTrade,
-    bad_shape,
-    try_read,
-)
+from candlewax.exchanges.protocol.dialect import Reading, TradeIds
+from candlewax.exchanges.protocol.fields import INTEGER, NUMBER, TEXT, Field, bad_shape, try_read
 from candlewax.exchanges.protocol.rest import (
     NATIVE_SYMBOL,
     Cursor,
@@ -39,12 +23,9 @@ from candlewax.exchanges.protocol.rest import (
     read_row,
     require_list,
 )
-from candlewax.exchanges.protocol.times import ISO_EXPECTED, iso_time, parse_iso_time
+from candlewax.exchanges.protocol.times import ISO, parse_iso_time
+from candlewax.exchanges.protocol.trade_format import Condition, TradeFormat
 from candlewax.exchanges.protocol.venue_candles import CandleRules, VenueCandle, read_candles
-
-SIDES = {"buy": BUY, "sell": SELL}
-
-SIDE = pl.col("side").replace_strict(SIDES, default=None, return_dtype=pl.Int8)
 
 ORDINARY = ("fill", "liquidation")
 """Types of trades of the order book, which count in candles."""
@@ -52,13 +33,11 @@ ORDINARY = ("fill", "liquidation")
 CONDITIONS = frozenset({"termination", "block", "assignment"})
 """Known types that do not: positions handed over, and trades agreed beside the book."""
 
-CONDITION = pl.when(~pl.col("type").is_in(ORDINARY)).then(pl.col("type"))
-
-
-def condition_of(trade: NativeTrade) -> str | None:
-    """Return the type of a trade that does not count in candles, or None."""
-    return kind if (kind := trade["type"]) not in ORDINARY else None
-
+CONDITION = Condition(
+    pl.when(~pl.col("type").is_in(ORDINARY)).then(pl.col("type")),
+    lambda trade: kind if (kind := trade["type"]) not in ORDINARY else None,
+)
+"""The type of a trade that does not count in candles."""
 
 ROW = {
     "time": Field(TEXT),
@@ -71,37 +50,12 @@ ROW = {
 }
 
 
-def _interpret(trade: NativeTrade) -> Meaning:
-    return Meaning(
-        trade[NATIVE_SYMBOL],
-        trade["uid"],
-        parse_iso_time(trade["time"]),
-        SIDES.get(trade["side"]),
-        trade["price"],
-        trade["size"],
-        condition_of(trade),
-    )
-
-
-ANSWER = Dialect(
-    ROW,
-    {
-        "native_symbol": pl.col(NATIVE_SYMBOL),
-        "trade_id": pl.col("uid"),
-        "time": iso_time("time"),
-        "side": SIDE,
-        "price": pl.col("price"),
-        "quantity": pl.col("size"),
-        "condition": CONDITION,
-    },
-    _interpret,
-    mapped=frozenset({NATIVE_SYMBOL, "uid", "time", "side", "price", "size"}),
-    spellings={
-        "time": Spelling("time", ISO_EXPECTED),
-        "side": Spelling("side", "buy or sell"),
-    },
+ANSWER = TradeFormat(
+    NATIVE_SYMBOL, "uid", "time", "side", "price", "size",
+    time_form=ISO,
+    condition=CONDITION,
     trade_ids=TradeIds.UNIQUE,
-)
+).dialect(ROW)  # fmt: skip
 
 
 def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything

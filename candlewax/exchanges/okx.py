@@ -7,19 +7,11 @@ Source: OKX API guide (v5), "Order Book Trading", "Market Data", sections "WS / 
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from candlewax.exchanges.okx_markets import MARKETS, split_symbol
-from candlewax.exchanges.okx_rest import (
-    CANDLES,
-    COLUMNS,
-    DUMP,
-    MAPPED,
-    REST,
-    SPELLINGS,
-    build_interpreter,
-    read_response,
-)
+from candlewax.exchanges.okx_rest import CANDLES, DUMP, REST, TRADES, read_response
 from candlewax.exchanges.protocol.dialect import Dialect, Exchange, FrameTemplate, Reading, TradeIds
 from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, bad_shape, try_read
 from candlewax.exchanges.protocol.websocket import (
@@ -44,11 +36,9 @@ Enhanced Liquidity Program."""
 UPDATE = {**TRADE, "count": Field(TEXT, optional=True), "seqId": Field(INTEGER, optional=True)}
 """An update of the channel `trades`: `count` trades, the last of which has the tradeId."""
 
-ALL_TRADES = Dialect(TRADE, COLUMNS, build_interpreter("instId"), MAPPED, SPELLINGS)
+ALL_TRADES = TRADES.dialect(TRADE)
 # One update may stand for several numbers, so that numbers without an update are no gap.
-UPDATES = Dialect(
-    UPDATE, COLUMNS, build_interpreter("instId"), MAPPED, SPELLINGS, trade_ids=TradeIds.UNIQUE
-)
+UPDATES = replace(TRADES, trade_ids=TradeIds.UNIQUE).dialect(UPDATE)
 
 _START = '{"instId":<instId>,"tradeId":<tradeId>,"px":<px>,"sz":<sz>,"side":<side>,'
 

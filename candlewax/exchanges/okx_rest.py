@@ -5,21 +5,11 @@ Source: OKX API guide (v5), "Order Book Trading", "Market Data", "GET / Trades h
 """
 
 import re
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
-import polars as pl
-
-from candlewax.exchanges.protocol.dialect import (
-    BUY,
-    SELL,
-    Dialect,
-    DumpRules,
-    Meaning,
-    Reading,
-    Spelling,
-)
+from candlewax.exchanges.protocol.dialect import DumpRules, Reading
 from candlewax.exchanges.protocol.fields import (
     TEXT,
     Field,
@@ -40,7 +30,8 @@ from candlewax.exchanges.protocol.rest import (
     read_row,
     require_list,
 )
-from candlewax.exchanges.protocol.times import MS_EXPECTED, ms_time, parse_ms
+from candlewax.exchanges.protocol.times import parse_ms
+from candlewax.exchanges.protocol.trade_format import TradeFormat
 from candlewax.exchanges.protocol.venue_candles import (
     MINUTE_S,
     CandleRules,
@@ -48,48 +39,11 @@ from candlewax.exchanges.protocol.venue_candles import (
     read_candles,
 )
 
-SIDES = {"buy": BUY, "sell": SELL}
-
-COLUMNS = {
-    "native_symbol": pl.col("instId"),
-    "trade_id": pl.col("tradeId"),
-    "time": ms_time("ts"),
-    "side": pl.col("side").replace_strict(SIDES, default=None, return_dtype=pl.Int8),
-    "price": pl.col("px"),
-    "quantity": pl.col("sz"),
-    "condition": pl.lit(None, pl.String),
-}
-
-MAPPED = frozenset({"instId", "tradeId", "ts", "side", "px", "sz"})
-
-SPELLINGS = {"time": Spelling("ts", MS_EXPECTED), "side": Spelling("side", "buy or sell")}
-
-
-def build_interpreter(symbol_field: str) -> Callable[[NativeTrade], Meaning]:
-    """Return what gives the meaning of one trade, with the symbol in a field."""
-
-    def interpret(trade: NativeTrade) -> Meaning:
-        return Meaning(
-            trade[symbol_field],
-            trade["tradeId"],
-            parse_ms(trade["ts"]),
-            SIDES.get(trade["side"]),
-            trade["px"],
-            trade["sz"],
-        )
-
-    return interpret
-
+TRADES = TradeFormat("instId", "tradeId", "ts", "side", "px", "sz")
 
 ROW = {name: Field(TEXT) for name in ("tradeId", "side", "px", "sz", "ts")}
 
-ANSWER = Dialect(
-    ROW,
-    {**COLUMNS, "native_symbol": pl.col(NATIVE_SYMBOL)},
-    build_interpreter(NATIVE_SYMBOL),
-    MAPPED | {NATIVE_SYMBOL},
-    SPELLINGS,
-)
+ANSWER = replace(TRADES, native_symbol=NATIVE_SYMBOL).dialect(ROW)
 
 # The names of the fields are those of a trade, so that a line has the same meaning.
 _LINE = {
@@ -99,13 +53,7 @@ _LINE = {
 }
 
 DUMP = DumpRules(
-    Dialect(
-        _LINE,
-        ANSWER.columns,
-        ANSWER.interpret,
-        ANSWER.mapped | {"instrument_name"},
-        SPELLINGS,
-    ),
+    replace(TRADES, native_symbol=NATIVE_SYMBOL, redundant=("instrument_name",)).dialect(_LINE),
     header="instrument_name",
 )
 """Lines such as BTC-USDT-SWAP,1853231103,buy,114033.1,1.15,1759248000009 below a header.

@@ -1,8 +1,9 @@
 """Times that exchanges send as text."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -103,3 +104,44 @@ def parse_seconds(text: str) -> int | None:
     """Return seconds with a fraction in microseconds since 1970, or None."""
     parts = _match_seconds(text)
     return int(parts[1] + (parts[2] or "").ljust(6, "0")) if parts else None
+
+
+_US: Final = r"^[0-9]{1,18}$"
+_is_us: Final = re.compile(_US).fullmatch
+
+
+def us_time(field: str) -> pl.Expr:
+    """Return microseconds since 1970 of a text column as Int64; null if none."""
+    text = pl.col(field)
+    return pl.when(text.str.contains(_US)).then(text).cast(pl.Int64)
+
+
+def parse_us(text: str) -> int | None:
+    """Return microseconds since 1970, or None."""
+    return int(text) if _is_us(text) else None
+
+
+def ns_time(field: str) -> pl.Expr:
+    """Return nanoseconds of a text column as Int64, microseconds since 1970; null if none."""
+    return pl.col(field).cast(pl.Int64, strict=False) // 1000
+
+
+def parse_ns(text: str) -> int | None:
+    """Return nanoseconds since 1970 in microseconds, or None."""
+    time_ns = parse_int64(text)
+    return None if time_ns is None else time_ns // 1000
+
+
+class TimeForm(NamedTuple):
+    """Form of a time: how a column of texts, and one text, are read; the text expected."""
+
+    column: Callable[[str], pl.Expr]
+    parse: Callable[[str], int | None]
+    expected: str
+
+
+ISO: Final = TimeForm(iso_time, parse_iso_time, ISO_EXPECTED)
+SECONDS: Final = TimeForm(seconds_time, parse_seconds, SECONDS_EXPECTED)
+MILLISECONDS: Final = TimeForm(ms_time, parse_ms, MS_EXPECTED)
+MICROSECONDS: Final = TimeForm(us_time, parse_us, "microseconds since 1970")
+NANOSECONDS: Final = TimeForm(ns_time, parse_ns, "nanoseconds since 1970")
