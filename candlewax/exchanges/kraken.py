@@ -6,48 +6,25 @@ Source: Kraken API Center, "Spot Websockets (v2)", section "Trade"; "Spot Websoc
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
 from candlewax.exchanges.kraken_markets import ALIASES, MARKETS
-from candlewax.exchanges.kraken_rest import (
-    CANDLES,
-    REST,
-    SECONDS,
-    SIDES,
-    SPELLINGS,
-    parse_side,
-    read_response,
-)
-from candlewax.exchanges.protocol.dialect import (
-    BUY,
-    SELL,
-    Dialect,
-    Exchange,
-    FrameTemplate,
-    Meaning,
-    Reading,
-    Spelling,
-    Split,
-    TradeIds,
-)
+from candlewax.exchanges.kraken_rest import CANDLES, REST, SIDES, read_response
+from candlewax.exchanges.protocol.dialect import Exchange, FrameTemplate, Reading, Split, TradeIds
 from candlewax.exchanges.protocol.fields import (
     INTEGER,
     NUMBER,
     TEXT,
     Field,
-    NativeTrade,
     bad_shape,
     try_read,
 )
 from candlewax.exchanges.protocol.symbols import split_at_separator
-from candlewax.exchanges.protocol.times import (
-    ISO_EXPECTED,
-    iso_time,
-    parse_iso_time,
-    parse_seconds,
-)
+from candlewax.exchanges.protocol.times import ISO, SECONDS
+from candlewax.exchanges.protocol.trade_format import TradeFormat
 from candlewax.exchanges.protocol.websocket import (
     HEARTBEAT,
     OTHER,
@@ -87,56 +64,26 @@ The pair follows the trades.
 _V1_FIELDS = ("price", "volume", "time", "side", "type", "misc")
 
 
-_V2_SIDES = {"buy": BUY, "sell": SELL}
+V2 = TradeFormat(
+    "symbol", "trade_id", "timestamp", "side", "price", "qty", time_form=ISO
+).dialect(V2_TRADE)  # fmt: skip
 
-
-def _interpret_v2(trade: NativeTrade) -> Meaning:
-    time, side = parse_iso_time(trade["timestamp"]), _V2_SIDES.get(trade["side"])
-    return Meaning(trade["symbol"], trade["trade_id"], time, side, trade["price"], trade["qty"])
-
-
-def _interpret_v1(trade: NativeTrade) -> Meaning:
-    """Return the meaning of a trade of v1, whose id is its content."""
-    fields = ("time", "price", "volume", "side", "type", "misc")
-    trade_id = "_".join(trade[name] for name in fields)
-    time, side = parse_seconds(trade["time"]), SIDES.get(trade["side"])
-    return Meaning(trade["pair"], trade_id, time, side, trade["price"], trade["volume"])
-
-
-V2 = Dialect(
-    V2_TRADE,
-    {
-        "native_symbol": pl.col("symbol"),
-        "trade_id": pl.col("trade_id"),
-        "time": iso_time("timestamp"),
-        "side": parse_side("side", "buy", "sell"),
-        "price": pl.col("price"),
-        "quantity": pl.col("qty"),
-        "condition": pl.lit(None, pl.String),
-    },
-    _interpret_v2,
-    mapped=frozenset({"symbol", "trade_id", "timestamp", "side", "price", "qty"}),
-    spellings={
-        "time": Spelling("timestamp", ISO_EXPECTED),
-        "side": Spelling("side", "buy or sell"),
-    },
-)
-
-V1 = Dialect(
-    V1_TRADE,
-    {
-        "native_symbol": pl.col("pair"),
-        "trade_id": pl.concat_str(_V1_FIELDS[2], *_V1_FIELDS[:2], *_V1_FIELDS[3:], separator="_"),
-        "time": SECONDS,
-        "side": parse_side("side", "b", "s"),
-        "price": pl.col("price"),
-        "quantity": pl.col("volume"),
-        "condition": pl.lit(None, pl.String),
-    },
-    _interpret_v1,
-    mapped=frozenset({"pair", "time", "side", "price", "volume"}),
-    spellings=SPELLINGS,
+_V1 = TradeFormat(
+    "pair", "time", "time", "side", "price", "volume",
+    time_form=SECONDS,
+    sides=SIDES,
     trade_ids=TradeIds.CONTENT,
+).dialect(V1_TRADE)  # fmt: skip
+
+_V1_ID = ("time", "price", "volume", "side", "type", "misc")
+"""A trade of v1 has no id: these fields, its content, are it."""
+
+V1 = replace(
+    _V1,
+    columns={**_V1.columns, "trade_id": pl.concat_str(_V1_ID, separator="_")},
+    interpret=lambda trade: _V1.interpret(trade)._replace(
+        trade_id="_".join(trade[name] for name in _V1_ID)
+    ),
 )
 
 LAYOUTS = (

@@ -7,9 +7,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
-import polars as pl
-
-from candlewax.exchanges.protocol.dialect import BUY, SELL, Dialect, Meaning, Reading, Spelling
+from candlewax.exchanges.protocol.dialect import BUY, SELL, Reading
 from candlewax.exchanges.protocol.fields import (
     INTEGER,
     NUMBER,
@@ -31,23 +29,9 @@ from candlewax.exchanges.protocol.rest import (
     read_row,
     require_list,
 )
-from candlewax.exchanges.protocol.times import SECONDS_EXPECTED, parse_seconds, seconds_time
+from candlewax.exchanges.protocol.times import SECONDS
+from candlewax.exchanges.protocol.trade_format import TradeFormat
 from candlewax.exchanges.protocol.venue_candles import CandleRules, VenueCandle, read_candles
-
-
-def parse_side(column: str, buy: str, sell: str) -> pl.Expr:
-    """Return the taker's side from its two names."""
-    name = pl.col(column)
-    return pl.when(name == buy).then(BUY).when(name == sell).then(SELL).cast(pl.Int8)
-
-
-SECONDS = seconds_time("time")
-"""A time in seconds with a fraction, as v1 and REST send it."""
-
-SPELLINGS = {
-    "time": Spelling("time", SECONDS_EXPECTED),
-    "side": Spelling("side", "b or s"),
-}
 
 ROW = {
     "price": Field(TEXT),
@@ -63,32 +47,11 @@ ROW = {
 SIDES = {"b": BUY, "s": SELL}
 
 
-def _interpret(trade: NativeTrade) -> Meaning:
-    return Meaning(
-        trade[NATIVE_SYMBOL],
-        trade["trade_id"],
-        parse_seconds(trade["time"]),
-        SIDES.get(trade["side"]),
-        trade["price"],
-        trade["volume"],
-    )
-
-
-ANSWER = Dialect(
-    ROW,
-    {
-        "native_symbol": pl.col(NATIVE_SYMBOL),
-        "trade_id": pl.col("trade_id"),
-        "time": SECONDS,
-        "side": parse_side("side", "b", "s"),
-        "price": pl.col("price"),
-        "quantity": pl.col("volume"),
-        "condition": pl.lit(None, pl.String),
-    },
-    _interpret,
-    mapped=frozenset({NATIVE_SYMBOL, "trade_id", "time", "side", "price", "volume"}),
-    spellings=SPELLINGS,
-)
+ANSWER = TradeFormat(
+    NATIVE_SYMBOL, "trade_id", "time", "side", "price", "volume",
+    time_form=SECONDS,
+    sides=SIDES,
+).dialect(ROW)  # fmt: skip
 
 
 def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
