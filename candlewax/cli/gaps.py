@@ -172,7 +172,7 @@ def _tries(count: int) -> str:
 
 
 def _span(before: datetime, after: datetime) -> str:
-    return f"{before:%Y-%m-%d %H:%M:%S} +{(after - before).total_seconds():,.0f} s"
+    return f"{before:%Y-%m-%d %H:%M:%S} +{(after - before).total_seconds():,.0f}\N{NO-BREAK SPACE}s"
 
 
 def reasons(gaps: Gaps) -> Iterator[str]:

@@ -4,7 +4,7 @@ import argparse
 import json
 import logging
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -23,6 +23,7 @@ from candlewax.feeds.replay.stored_frames import StoredFrameSource
 from candlewax.pipeline import builder
 from candlewax.pipeline.reports.summary import console
 from candlewax.runtime.counters import Counters
+from candlewax.runtime.log_settings import apply_log_settings
 from candlewax.runtime.settings import load as load_settings
 from candlewax.verification.content_hash import Day
 from candlewax.verification.rebuild import FIRST, LAST, Play, RebuildResult, rebuild
@@ -61,7 +62,9 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.parser.error("--from is not before --to")
     settings = exit_on_error(NOT_REBUILT, load_settings)
     instruments = exit_on_error(NOT_REBUILT, lambda: load_instruments(settings.instruments))
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig()
+    # The lines of the first run are no news.
+    apply_log_settings(replace(settings.log, level=max(settings.log.level, logging.WARNING)))
     with closing(open_database(NOT_REBUILT)) as stored:
         player = build_player(instruments, ShardPlan(settings.shards))
         result = exit_on_error(NOT_REBUILT, lambda: rebuild(settings, player, stored, begin, end))

@@ -234,7 +234,7 @@ class _Up:
 
     def _feed_title(self) -> str:
         if self._playback is None:
-            return "live feeds"
+            return "simulated feeds" if self._settings.is_simulated else "live feeds"
         feed = self._settings.feed
         name = feed if isinstance(feed, str) else ", ".join(path.name for path in feed)
         return f"{name} at {self._playback.pace:g} times its pace"

@@ -1,6 +1,9 @@
 """The command `candlewax rebuild`."""
 
+import io
 import json
+import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -29,8 +32,12 @@ def test_rebuild_prints_differences_and_ends_with_0_1_or_2(
         ("silver_trades", "2025-06-15", 7, True),
         ("ohlcv", "2025-06-15", 3, True),
     ]
+    log = io.StringIO()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.StreamHandler(log)])
     assert run(monkeypatch, engine_path, tables, *rebuild_) == 0
     assert "The same." in capsys.readouterr().out
+    logging.getLogger("candlewax").warning("odd")
+    assert re.fullmatch(r"[-0-9T:.]+Z WARNING odd\n", log.getvalue())
     tables.client.command("DELETE FROM silver_trades WHERE sequence = 103")
     assert run(monkeypatch, engine_path, tables, *rebuild_) == 1
     output = capsys.readouterr().out

@@ -96,6 +96,7 @@ def test_up_fills_a_span_before_its_start(tmp_path: Path) -> None:
         }
         with started(tmp_path, "up", "--fill", "2h", **settings) as (client, _):
             until(lambda: trades_of(client) == expected > 0)
+            assert client.ask("/api/v1").json["feed"] == "simulated feeds"
 
 
 def test_up_stops_on_sigint_while_a_stream_is_open(tmp_path: Path) -> None:

@@ -24,6 +24,9 @@ ORDER BY exchange, symbol, numbering, first_sequence
 
 _KEY: Final = ("exchange", "symbol", "numbering", "first_sequence", "last_sequence")
 
+_NUMBERS: Final = frozenset({"from", "to", "missing"})
+"""Columns of the table that hold numbers."""
+
 _MAX_LISTED: Final = 20
 """Largest number of gaps listed; the table holds all."""
 
@@ -120,8 +123,10 @@ class GapFillReport:
     def _print_gaps(self, gaps: list[dict[str, Any]]) -> None:
         if not gaps:
             return
-        table = Table("exchange", "symbol", "from", "to", "missing", "state", "why")
-        table.box = box.SIMPLE_HEAD
+        table = Table(box=box.SIMPLE_HEAD)
+        for name in ("exchange", "symbol", "from", "to", "missing", "state", "why"):
+            # On a narrow terminal words go on in the next line; a number is never cut.
+            table.add_column(name, no_wrap=name in _NUMBERS, overflow="fold")
         for gap in gaps[:_MAX_LISTED]:
             numbers = (gap[name] for name in ("first_sequence", "last_sequence", "missing"))
             reason = gap["reason"] or ""

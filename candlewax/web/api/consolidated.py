@@ -1,5 +1,6 @@
 """Endpoint of consolidated candles."""
 
+import re
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Annotated, Literal
@@ -74,10 +75,10 @@ class ConsolidatedApi:
         timeframe = params.path_timeframe(request)
         parameters = params.read(Consolidated, request)
         form = formats.choose_form(request, parameters.format)
-        group = Group(
-            _unified(parameters.base), [*map(_unified, parameters.quote)], parameters.kind
-        )
-        symbols = self._symbols(group, await self._markets.all())
+        stored = await self._markets.all()
+        base, *quotes = _unified([parameters.base, *parameters.quote], stored)
+        group = Group(base, quotes, parameters.kind)
+        symbols = self._symbols(group, stored)
         self._subscribers.catch_up()
         last = parameters.is_last
         wish = Wish(parameters.begin, parameters.end, parameters.limit, last)
@@ -113,6 +114,9 @@ class ConsolidatedApi:
         raise Problem(404, "unknown_market", text + hint, "quote")
 
 
-def _unified(asset: str) -> str:
-    """Return the unified code of an asset: XBT is BTC."""
-    return ALIASES.get(asset, asset)
+def _unified(names: Collection[str], stored: Collection[Market]) -> list[str]:
+    """Return the unified codes of assets: XBT is BTC, and btc too if a market of it is stored."""
+    assets = {asset for _, symbol in stored for asset in re.split("[/:-]", symbol)}
+    by_folded = {asset.casefold(): asset for asset in sorted(assets)}
+    codes = (ALIASES.get(name.upper(), name) for name in names)
+    return [code if code in assets else by_folded.get(code.casefold(), code) for code in codes]

@@ -100,9 +100,10 @@ def test_kinds_and_quotes_are_chosen(client: Client) -> None:
     assert [(part["exchange"], part["symbol"]) for part in one["parts"]] == [
         ("binance", "BTC/USDT:USDT")
     ]
-    both = client.ask(PATH, {"base": "XBT", "quote": "USD,USDT"})
-    assert both.json["symbols"] == ["BTC/USDT"]
-    assert len(both.rows) == COUNT
+    for base, quote in (("XBT", "USD,USDT"), ("xbt", "usdt"), ("btc", "Usdt,usd")):
+        both = client.ask(PATH, {"base": base, "quote": quote})
+        assert both.json["symbols"] == ["BTC/USDT"]
+        assert len(both.rows) == COUNT
 
 
 def test_wrong_requests_are_refused(client: Client) -> None:

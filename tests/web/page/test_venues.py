@@ -141,6 +141,23 @@ def test_spread_leaves_most_of_the_height_to_the_candles(page: MarketPage, heigh
     assert candles > 2 * spread > 0
 
 
+def test_each_of_fifteen_venues_has_a_line_of_its_own(page: MarketPage) -> None:
+    """By its colour, and by dashes if all colours are taken; the legend shows both."""
+    page.load()
+    lines = page.page.evaluate(
+        """async () => {
+        const { venueLine } = await import('/static/js/consolidated.js');
+        return [...Array(15).keys()].map((place) => JSON.stringify(venueLine(place)));
+        }"""
+    )
+    assert len(set(lines)) == 15
+    page.at("#venues").select_option("dollars")
+    solid = page.at("#legend .venue-1 b")
+    expect(solid).to_have_css("text-decoration-line", "none")
+    solid.evaluate("(title) => title.parentElement.classList.add('dashed')")
+    expect(solid).to_have_css("text-decoration-style", "dashed")
+
+
 def test_differing_candles_are_asked_for_again_after_a_failure(page: MarketPage) -> None:
     """After a pause, though the feed's time stands still; an answer is asked for once a minute."""
     page.load()

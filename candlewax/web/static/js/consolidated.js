@@ -13,6 +13,8 @@ const LIMIT = 10_000;
 // The pane of the spread, of a low chart at most this share.
 const SPREAD = { pixels: 90, share: 0.25 };
 const COLOURS = ["venue-1", "venue-2", "venue-3", "venue-4", "venue-5"];
+// More venues than colours: the next ones are dashed, then dotted. Numbers are LineStyle's.
+const DASHES = [{ name: "", lineStyle: 0 }, { name: "dashed", lineStyle: 2 }, { name: "dotted", lineStyle: 1 }];
 const DOLLARS = ["USD", "USDT", "USDC"];
 
 const quiet = { priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
@@ -20,6 +22,17 @@ const quiet = { priceLineVisible: false, lastValueVisible: false, crosshairMarke
 const start = (row) => Date.parse(row.window_start) / 1000;
 
 export const venueName = ({ exchange, symbol }) => `${EXCHANGES[exchange] ?? exchange} ${symbol}`;
+
+// Returns colour, dashes and their number of the line of a venue, by its place.
+export function venueLine(place) {
+  const { name, lineStyle } = DASHES[Math.floor(place / COLOURS.length) % DASHES.length];
+  return { colour: COLOURS[place % COLOURS.length], dashes: name, lineStyle };
+}
+
+function legendClass(place) {
+  const { colour, dashes } = venueLine(place);
+  return `${colour} ${dashes}`;
+}
 
 // Returns base, quote and kind of a market; null for markets that are not consolidated.
 export function groupOf(symbol) {
@@ -79,7 +92,10 @@ export class Consolidated {
     const { colours } = this.chart;
     this.bars.applyOptions({ upColor: colours.consolidated, downColor: colours.consolidated });
     this.spread.applyOptions({ color: colours.spread });
-    [...this.lines.values()].forEach((line, place) => line.applyOptions({ color: colours[COLOURS[place % COLOURS.length]] }));
+    [...this.lines.values()].forEach((line, place) => {
+      const { colour, lineStyle } = venueLine(place);
+      line.applyOptions({ color: colours[colour], lineStyle });
+    });
   }
 
   // Reads what the chart shows and is not loaded, and at the present the last candles again.
@@ -184,7 +200,7 @@ export class Consolidated {
       { title: "Spread", colour: "spread", text: row.spread === null ? "–" : `${price(row.spread, places)} (${Number(row.spread_bps).toFixed(2)} bp)` },
       ...row.parts.map((part) => ({
         title: venueName(part),
-        colour: COLOURS[names.indexOf(venueName(part)) % COLOURS.length],
+        colour: legendClass(names.indexOf(venueName(part))),
         text: part.close === null ? part.state : `${price(part.close, places)} ${(Number(part.share) * 100).toFixed(1)}%`,
       })),
     ];
