@@ -9,7 +9,6 @@ number that counts the frames of its connection, so a lost one shows.
 Each trade is sent twice: te at once, and tu a little later, equal to it. Only te is read.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -42,6 +41,7 @@ from candlewax.exchanges.protocol.websocket import (
     Kind,
     WebSocketRules,
     parse_object,
+    write_message,
 )
 
 SEQ_ALL = 65536
@@ -132,7 +132,7 @@ def read_change(frame: Any) -> ChannelChange | None:  # noqa: ANN401 - JSON may 
 def subscribe(native_symbols: Sequence[str], _: int) -> str:
     """Return {"event":"subscribe","channel":"trades","symbol":"tBTCUSD"}, of one market."""
     message = {"event": "subscribe", "channel": "trades", "symbol": native_symbols[0]}
-    return json.dumps(message, separators=(",", ":"))
+    return write_message(message)
 
 
 def is_trade(frame: str) -> bool:

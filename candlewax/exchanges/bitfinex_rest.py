@@ -4,7 +4,6 @@ Source: Bitfinex API documentation v2, REST Public, "Trades", "Candles", "Config
 """
 
 from collections.abc import Collection, Sequence
-from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
 
@@ -27,13 +26,14 @@ from candlewax.exchanges.protocol.fields import (
     FrameError,
     NativeTrade,
     bad_shape,
-    read_trade,
+    try_read,
 )
 from candlewax.exchanges.protocol.markets import (
     ListedMarket,
     ListedMarkets,
     MarketKind,
     MarketListRules,
+    multiply,
     parse_amount,
     read_each,
 )
@@ -46,6 +46,7 @@ from candlewax.exchanges.protocol.rest import (
     RestRules,
     build_page,
     error_for_status,
+    name_symbol,
     require_list,
 )
 from candlewax.exchanges.protocol.times import MS_EXPECTED, ms_time, parse_ms
@@ -99,10 +100,7 @@ def try_row(row: Any) -> NativeTrade | FrameError:  # noqa: ANN401 - JSON may be
     if not isinstance(row, list) or len(row) < len(ROW):
         return bad_shape("[id, mts, amount, price]", row)
     extra = {f"field {place}": value for place, value in enumerate(row[len(ROW) :], len(ROW))}
-    try:
-        return read_trade({**dict(zip(ROW, row, strict=False)), **extra}, ROW)
-    except FrameError as error:
-        return error
+    return try_read({**dict(zip(ROW, row, strict=False)), **extra}, ROW)
 
 
 def read_rows(rows: list[Any]) -> list[NativeTrade | FrameError]:
@@ -114,10 +112,8 @@ def read_rows(rows: list[Any]) -> list[NativeTrade | FrameError]:
 
 def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
     """Read [[1234567,1790359963339,-0.5,83999.5],...], in either order."""
-    return TRADES, [
-        trade if isinstance(trade, FrameError) else {**trade, NATIVE_SYMBOL: native_symbol}
-        for trade in read_rows(require_list(content, "trades"))
-    ]
+    trades = read_rows(require_list(content, "trades"))
+    return TRADES, [name_symbol(trade, native_symbol) for trade in trades]
 
 
 def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
@@ -262,10 +258,13 @@ def _read_market(name: Any, tickers: dict[str, list[Any]]) -> ListedMarket:  # n
     price, volume = (
         parse_amount(ticker[place]) if len(ticker) > place else None for place in (7, 8)
     )
-    is_perpetual = ":" in split[0]
-    turnover: Decimal | None = None if price is None or volume is None else price * volume
-    kind = MarketKind.PERPETUAL if is_perpetual else MarketKind.SPOT
-    return ListedMarket(native_symbol, *split, kind=kind, price=price, turnover=turnover)
+    return ListedMarket(
+        native_symbol,
+        *split,
+        kind=MarketKind.PERPETUAL if ":" in split[0] else MarketKind.SPOT,
+        price=price,
+        turnover=multiply(price, volume),
+    )
 
 
 MARKETS = MarketListRules(

@@ -124,6 +124,11 @@ def parse_amount(value: Any) -> Decimal | None:  # noqa: ANN401 - JSON may be an
     return Decimal(text) if _is_amount(text) else None
 
 
+def multiply(price: Decimal | None, volume: Decimal | None) -> Decimal | None:
+    """Return the value of a volume at a price; None if one of them is not told."""
+    return None if price is None or volume is None else price * volume
+
+
 def parse_decimals(value: Any) -> str:  # noqa: ANN401 - JSON may be anything
     """Return the step of a number of decimals: 0.01 of 2. Raises FrameError."""
     if type(value) is not int or not 0 <= value <= _MAX_DECIMALS:

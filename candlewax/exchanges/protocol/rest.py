@@ -123,7 +123,11 @@ def require_list(value: Any, noun: str) -> list[Any]:  # noqa: ANN401 - JSON may
 
 def read_row(row: Any, shape: Fields, native_symbol: str) -> NativeTrade | FrameError:  # noqa: ANN401
     """Read one trade of a response about a native symbol, or return the error."""
-    trade = try_read(row, shape)
+    return name_symbol(try_read(row, shape), native_symbol)
+
+
+def name_symbol(trade: NativeTrade | FrameError, native_symbol: str) -> NativeTrade | FrameError:
+    """Return a trade of a response with the symbol that was requested; an error as it is."""
     return trade if isinstance(trade, FrameError) else {**trade, NATIVE_SYMBOL: native_symbol}
 
 

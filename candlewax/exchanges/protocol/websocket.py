@@ -1,6 +1,7 @@
 """Websocket rules of an exchange: declarations and pure functions, no sockets."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -83,6 +84,11 @@ class WebSocketRules:
     replies_in_order: bool = False
     ping: Ping | None = None
     is_simulated: bool | None = None
+
+
+def write_message(message: Mapping[str, Any]) -> str:
+    """Return the text of a message to an exchange: JSON without spaces."""
+    return json.dumps(message, separators=(",", ":"))
 
 
 def parse_object(frame: str) -> dict[str, Any]:
