@@ -14,6 +14,7 @@ from typing import Any
 
 from candlewax.exchanges.bitfinex_rest import (
     CANDLES,
+    FORMAT,
     MARKETS,
     REST,
     ROW,
@@ -31,7 +32,7 @@ from candlewax.exchanges.protocol.channels import (
     ChannelChange,
     ChannelRules,
 )
-from candlewax.exchanges.protocol.dialect import Dialect, Exchange, FrameTemplate, Reading
+from candlewax.exchanges.protocol.dialect import Exchange, FrameTemplate, Reading
 from candlewax.exchanges.protocol.fields import INTEGER, Field, bad_shape
 from candlewax.exchanges.protocol.websocket import (
     HEARTBEAT,
@@ -47,17 +48,8 @@ from candlewax.exchanges.protocol.websocket import (
 SEQ_ALL = 65536
 """Flag that numbers the frames of a connection."""
 
-_LAID_OUT = Dialect(
-    {
-        CHANNEL: Field(INTEGER, optional=True),
-        **ROW,
-        FRAME_NUMBER: Field(INTEGER, optional=True),
-    },
-    TRADES.columns,
-    TRADES.interpret,
-    TRADES.mapped,
-    TRADES.spellings,
-    TRADES.trade_ids,
+_LAID_OUT = FORMAT.dialect(
+    {CHANNEL: Field(INTEGER, optional=True), **ROW, FRAME_NUMBER: Field(INTEGER, optional=True)}
 )
 
 _TE = '[<channel>,"te",[<id>,<mts>,<amount>,<price>]'

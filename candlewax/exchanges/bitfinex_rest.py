@@ -4,21 +4,11 @@ Source: Bitfinex API documentation v2, REST Public, "Trades", "Candles", "Config
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
-import polars as pl
-
-from candlewax.exchanges.protocol.dialect import (
-    BUY,
-    SELL,
-    Dialect,
-    Meaning,
-    Reading,
-    Spelling,
-    Split,
-    TradeIds,
-)
+from candlewax.exchanges.protocol.dialect import Reading, Split, TradeIds
 from candlewax.exchanges.protocol.fields import (
     INTEGER,
     SIGNED,
@@ -49,7 +39,8 @@ from candlewax.exchanges.protocol.rest import (
     name_symbol,
     require_list,
 )
-from candlewax.exchanges.protocol.times import MS_EXPECTED, ms_time, parse_ms
+from candlewax.exchanges.protocol.times import parse_ms
+from candlewax.exchanges.protocol.trade_format import TradeFormat
 from candlewax.exchanges.protocol.venue_candles import CandleRules, VenueCandle, read_candles
 
 ROW = {"id": Field(INTEGER), "mts": Field(INTEGER), "amount": Field(SIGNED), "price": Field(SIGNED)}
@@ -59,40 +50,15 @@ More fields may be appended.
 """
 
 
-def _interpret(trade: NativeTrade) -> Meaning:
-    amount = trade["amount"]
-    return Meaning(
-        trade[NATIVE_SYMBOL],
-        trade["id"],
-        parse_ms(trade["mts"]),
-        SELL if amount.startswith("-") else BUY,
-        trade["price"],
-        amount.removeprefix("-"),
-    )
-
-
-_AMOUNT = pl.col("amount")
-
-TRADES = Dialect(
-    ROW,
-    {
-        "native_symbol": pl.col(NATIVE_SYMBOL),
-        "trade_id": pl.col("id"),
-        "time": ms_time("mts"),
-        "side": pl.when(_AMOUNT.str.starts_with("-")).then(SELL).otherwise(BUY).cast(pl.Int8),
-        "price": pl.col("price"),
-        "quantity": _AMOUNT.str.strip_prefix("-"),
-        "condition": pl.lit(None, pl.String),
-    },
-    _interpret,
-    mapped=frozenset({NATIVE_SYMBOL, "id", "mts", "amount", "price"}),
-    spellings={
-        "time": Spelling("mts", MS_EXPECTED),
-        "side": Spelling("amount", "a number with a sign"),
-    },
+FORMAT = TradeFormat(
+    NATIVE_SYMBOL, "id", "mts", "amount", "price", "amount",
+    side_expected="a number with a sign",
+    has_signed_quantity=True,
     trade_ids=TradeIds.UNIQUE,
-)
+)  # fmt: skip
 """Trades of the websocket and of REST; ids are shared by all markets and leave out many numbers."""
+
+TRADES = FORMAT.dialect(ROW)
 
 
 def try_row(row: Any) -> NativeTrade | FrameError:  # noqa: ANN401 - JSON may be anything
@@ -121,12 +87,9 @@ def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
 
     The next request begins with the last millisecond, of which more trades may follow.
     """
-    rows = [try_row(row) for row in require_list(content, "trades")]
-    times = [parse_ms(row["mts"]) or 0 for row in rows if not isinstance(row, FrameError)]
-    until_ns = max(max(times, default=0) * 1000 - 1, 0)
-    return build_page(
-        rows, lambda trade: int(trade["id"]), lambda trade: parse_ms(trade["mts"]), until_ns
-    )
+    rows = map(try_row, require_list(content, "trades"))
+    page = build_page(rows, lambda trade: int(trade["id"]), lambda trade: parse_ms(trade["mts"]))
+    return replace(page, until_ns=max(max(page.times_us, default=0) * 1000 - 1, 0))
 
 
 def trades_path(native_symbol: str, cursor: Cursor, limit: int) -> str:

@@ -25,6 +25,8 @@ class TradeFormat:
     `sides`: values of the field `side`; `side_expected`: the text expected there, if their names do
     not say it. `number`: a field that counts the trades, if that is not `trade_id`. `redundant`:
     fields that repeat others, and are no vendor data. `symbol_prefix` is cut off.
+    `has_signed_quantity`: the taker sold if the quantity has a minus sign, and bought otherwise;
+    `side` is the same field, and `sides` are not used.
     """
 
     native_symbol: str
@@ -41,6 +43,7 @@ class TradeFormat:
     trade_ids: TradeIds = TradeIds.NUMBERED
     redundant: Collection[str] = ()
     symbol_prefix: str = ""
+    has_signed_quantity: bool = False
 
     def dialect(self, shape: Fields) -> Dialect:
         """Return the dialect of native trades of a shape."""
@@ -60,18 +63,23 @@ class TradeFormat:
         )
 
     def _columns(self) -> dict[str, pl.Expr]:
+        quantity = pl.col(self.quantity)
         columns = {
             "native_symbol": pl.col(self.native_symbol).str.strip_prefix(self.symbol_prefix),
             "trade_id": pl.col(self.trade_id),
             "time": self.time_form.column(self.time),
-            "side": pl.col(self.side).replace_strict(
-                dict(self.sides), default=None, return_dtype=pl.Int8
-            ),
+            "side": self._side_column(),
             "price": pl.col(self.price),
-            "quantity": pl.col(self.quantity),
+            "quantity": quantity.str.strip_prefix("-") if self.has_signed_quantity else quantity,
             "condition": self.condition.column if self.condition else pl.lit(None, pl.String),
         }
         return columns | ({"number": pl.col(self.number)} if self.number else {})
+
+    def _side_column(self) -> pl.Expr:
+        side = pl.col(self.side)
+        if self.has_signed_quantity:
+            return pl.when(side.str.starts_with("-")).then(SELL).otherwise(BUY).cast(pl.Int8)
+        return side.replace_strict(dict(self.sides), default=None, return_dtype=pl.Int8)
 
     def _interpreter(self) -> Callable[[NativeTrade], Meaning]:
         # Names of this function, as it runs once a trade.
@@ -79,7 +87,9 @@ class TradeFormat:
         price, quantity, number, prefix = (
             self.price, self.quantity, self.number, self.symbol_prefix,
         )  # fmt: skip
-        parse_time, sides = self.time_form.parse, self.sides
+        parse_time = self.time_form.parse
+        side_of = _side_of_sign if self.has_signed_quantity else self.sides.get
+        sign = "-" if self.has_signed_quantity else ""
         condition_of = self.condition.of if self.condition else None
 
         def interpret(trade: NativeTrade) -> Meaning:
@@ -87,11 +97,15 @@ class TradeFormat:
                 trade[symbol].removeprefix(prefix),
                 trade[trade_id],
                 parse_time(trade[time]),
-                sides.get(trade[side]),
+                side_of(trade[side]),
                 trade[price],
-                trade[quantity],
+                trade[quantity].removeprefix(sign),
                 condition_of(trade) if condition_of else None,
                 trade[number] if number else None,
             )
 
         return interpret
+
+
+def _side_of_sign(quantity: str) -> int:
+    return SELL if quantity.startswith("-") else BUY
