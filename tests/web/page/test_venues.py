@@ -158,6 +158,20 @@ def test_each_of_fifteen_venues_has_a_line_of_its_own(page: MarketPage) -> None:
     expect(solid).to_have_css("text-decoration-style", "dashed")
 
 
+def test_line_is_pale_over_minutes_of_which_nothing_is_known(page: MarketPage) -> None:
+    """A venue that was away drew no price meanwhile; one that proves no trade keeps its price."""
+    page.load()
+    colours = page.page.evaluate(
+        """async () => {
+        const { overGaps } = await import('/static/js/consolidated.js');
+        const none = { isEmpty: true };
+        const points = [{ value: 1 }, { value: 2 }, {}, none, { value: 3 }, none, { value: 4 }, {}];
+        return overGaps(points, '#112233').map((point) => point.color ?? null);
+        }"""
+    )
+    assert colours == [None, "#11223338", None, None, None, None, "#11223338", None]
+
+
 def test_differing_candles_are_asked_for_again_after_a_failure(page: MarketPage) -> None:
     """After a pause, though the feed's time stands still; an answer is asked for once a minute."""
     page.load()

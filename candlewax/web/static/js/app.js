@@ -92,7 +92,7 @@ const toolbar = new Toolbar({
 });
 
 const help = byId("help");
-const toggleTheme = theme(byId("theme"), () => { chart.paint(); view.comparison.paint(); view.consolidated.paint(); });
+const toggleTheme = theme(byId("theme"), () => { chart.paint(); view.comparison.paint(); view.consolidated.draw(); });
 byId("keys").addEventListener("click", () => help.showModal());
 byId("now").addEventListener("click", now);
 byId("favourite").addEventListener("click", toggleFavourite);

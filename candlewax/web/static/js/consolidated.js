@@ -15,6 +15,8 @@ const SPREAD = { pixels: 90, share: 0.25 };
 const COLOURS = ["venue-1", "venue-2", "venue-3", "venue-4", "venue-5"];
 // More venues than colours: the next ones are dashed, then dotted. Numbers are LineStyle's.
 const DASHES = [{ name: "", lineStyle: 0 }, { name: "dashed", lineStyle: 2 }, { name: "dotted", lineStyle: 1 }];
+// Opacity behind a colour in hexadecimals.
+const PALE = "38";
 const DOLLARS = ["USD", "USDT", "USDC"];
 
 const quiet = { priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
@@ -47,6 +49,21 @@ export function choicesOf(symbol) {
   if (!group) return {};
   const own = { own: [group.quote] };
   return DOLLARS.includes(group.quote) ? { ...own, dollars: DOLLARS } : own;
+}
+
+// Returns the points of a line that is pale where it leads over times of which nothing is known: the
+// library joins the values beside them. A time that is proven to have no trade keeps the price.
+export function overGaps(points, colour) {
+  let isKnown = true;
+  return points.toReversed().map((point) => {
+    if (!("value" in point)) {
+      isKnown &&= Boolean(point.isEmpty);
+      return point;
+    }
+    const drawn = isKnown ? point : { ...point, color: `${colour}${PALE}` };
+    isKnown = true;
+    return drawn;
+  }).toReversed();
 }
 
 export class Consolidated {
@@ -159,12 +176,17 @@ export class Consolidated {
     this.bars.applyOptions({ priceFormat });
     this.bars.setData(points(({ open, high, low, close }) => ({ open: Number(open), high: Number(high), low: Number(low), close: Number(close) })));
     this.spread.applyOptions({ priceFormat });
-    this.spread.setData(points(({ spread }) => (spread === null ? null : { value: Number(spread) })));
+    const { colours } = this.chart;
+    this.spread.setData(overGaps(points(({ spread }) => (spread === null ? null : { value: Number(spread) })), colours.spread));
     for (const name of this.venues()) {
       if (!this.lines.has(name)) this.lines.set(name, this.chart.chart.addSeries(LineSeries, { ...quiet, lineWidth: 1, autoscaleInfoProvider: () => null }));
-      const part = (row) => row.parts.find((one) => venueName(one) === name);
+      const value = (row) => {
+        const part = row.parts.find((one) => venueName(one) === name);
+        return part?.close ? { value: Number(part.close) } : { isEmpty: part?.state === "empty" };
+      };
       this.lines.get(name).applyOptions({ priceFormat });
-      this.lines.get(name).setData(points((row) => (part(row)?.close ? { value: Number(part(row).close) } : null)));
+      const { colour } = venueLine([...this.lines.keys()].indexOf(name));
+      this.lines.get(name).setData(overGaps(points(value), colours[colour]));
     }
     this.paint();
   }

@@ -125,7 +125,7 @@ export class View {
     this.comparison.paint();
     this.consolidated.choose(this.series, prefs.venues);
     this.consolidated.follow({ isPast: this.isPast });
-    this.consolidated.paint();
+    this.consolidated.draw();
     this.tape.redraw();
     this.gaps.redraw();
     if (this.feeds.health) this.health(this.feeds.health);
