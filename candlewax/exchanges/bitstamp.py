@@ -4,7 +4,6 @@ Source: Bitstamp, "WebSocket API v2", sections "Subscriptions", "Live ticker", "
 "Forced reconnection".
 """
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
@@ -30,6 +29,7 @@ from candlewax.exchanges.protocol.websocket import (
     Ping,
     WebSocketRules,
     parse_object,
+    write_message,
 )
 
 TRADE = {
@@ -105,7 +105,7 @@ def subscribe(native_symbols: Sequence[str], request: int) -> str:  # noqa: ARG0
     """Return {"event":"bts:subscribe","data":{"channel":"live_trades_btcusd"}}, for one market."""
     (native_symbol,) = native_symbols
     message = {"event": "bts:subscribe", "data": {"channel": _CHANNEL + native_symbol}}
-    return json.dumps(message, separators=(",", ":"))
+    return write_message(message)
 
 
 def is_trade(frame: str) -> bool:

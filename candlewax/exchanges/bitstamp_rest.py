@@ -5,14 +5,12 @@ seconds; no pages. "Market info", "OHLC data", "Markets" and "Currency pair tick
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from candlewax.exchanges.protocol.dialect import BUY, SELL, Reading, TradeIds
 from candlewax.exchanges.protocol.fields import (
     TEXT,
     Field,
-    FrameError,
     NativeTrade,
     bad_shape,
     try_read,
@@ -23,6 +21,7 @@ from candlewax.exchanges.protocol.markets import (
     MarketKind,
     MarketListRules,
     MarketStatus,
+    multiply,
     parse_amount,
     parse_decimals,
     read_each,
@@ -36,10 +35,11 @@ from candlewax.exchanges.protocol.rest import (
     RestError,
     RestErrorKind,
     RestRules,
-    build_page,
-    error_for_status,
+    build_time_page,
+    error_of_kind,
     read_row,
     require_list,
+    sort_by_number,
 )
 from candlewax.exchanges.protocol.times import SECONDS, parse_seconds
 from candlewax.exchanges.protocol.trade_format import TradeFormat
@@ -81,11 +81,7 @@ def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 
     [{"date":"1598850699","tid":"121711825","amount":"2.00000000","type":"0","price":"62.28"}]
     """
     trades = (read_row(row, ROW, native_symbol) for row in require_list(content, "rows"))
-    return ANSWER, sorted(trades, key=_order)
-
-
-def _order(row: NativeTrade | FrameError) -> int:
-    return 0 if isinstance(row, FrameError) else _number(row)
+    return ANSWER, sort_by_number(trades, _number)
 
 
 def _number(row: NativeTrade) -> int:
@@ -96,8 +92,7 @@ def _number(row: NativeTrade) -> int:
 def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
     """Read the numbers and times of a response."""
     rows = (try_read(row, ROW) for row in require_list(content, "rows"))
-    page = build_page(rows, _number, _time)
-    return replace(page, until_ns=page.times_us[-1] * 1000 if page.times_us else 0)
+    return build_time_page(rows, _number, _time)
 
 
 _SPANS: Final = (("minute", 60), ("hour", 3_600))
@@ -122,8 +117,7 @@ def latest_path(native_symbol: str, limit: int) -> str:  # noqa: ARG001 - no lim
     return f"/api/v2/transactions/{native_symbol}/?time=hour"
 
 
-_TOO_OFTEN: Final = "400.002"
-_NO_MARKET: Final = "400.068"
+_ERRORS: Final = {"400.002": RestErrorKind.RATE_LIMITED, "400.068": RestErrorKind.PERMANENT}
 
 
 def parse_error(status: int, content: Any) -> RestError | None:  # noqa: ANN401 - JSON may be anything
@@ -132,13 +126,8 @@ def parse_error(status: int, content: Any) -> RestError | None:  # noqa: ANN401 
     code = str(row.get("response_code", row.get("code", "")))
     text = row.get("response_explanation") or row.get("reason") or row.get("error") or ""
     message = f"{code} {text}".strip()[:200]
-    if code == _TOO_OFTEN:
-        return RestError(RestErrorKind.RATE_LIMITED, message)
-    if code == _NO_MARKET or status == 404:
-        return RestError(RestErrorKind.PERMANENT, message or "status 404")
-    if message and status == 200:
-        return RestError(RestErrorKind.FAILED, message)
-    return error_for_status(status, content, message)
+    other = RestErrorKind.PERMANENT if status == 404 else None
+    return error_of_kind(status, content, message, _ERRORS.get(code, other))
 
 
 # Sources: Bitstamp HTTP API, "What is API?", "Request limits" (400 requests a second and 10,000 in
@@ -223,7 +212,7 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
             tick=None if decimals is None else parse_decimals(decimals),
             status=_STATUSES.get(require_text(row, "trading"), MarketStatus.SUSPENDED),
             price=parse_amount(ticker.get("last")),
-            turnover=None if volume is None or mean is None else volume * mean,
+            turnover=multiply(mean, volume),
         )
 
     return read_each(rows, read)

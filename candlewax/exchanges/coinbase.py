@@ -5,7 +5,6 @@ Channel"; "Exchange WebSocket", section "Matches Channel". In both `side` is the
 maker sold, the taker bought.
 """
 
-import json
 import re
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -37,6 +36,7 @@ from candlewax.exchanges.protocol.websocket import (
     Kind,
     WebSocketRules,
     parse_object,
+    write_message,
 )
 
 ADVANCED_TRADE = {
@@ -141,7 +141,7 @@ _PRODUCT = re.compile(r"\b[A-Z0-9]+-[A-Z0-9]+\b")
 def subscribe(native_symbols: Sequence[str], request: int) -> str:  # noqa: ARG001 - Coinbase takes no id
     """Return {"type":"subscribe","product_ids":["BTC-USD"],"channel":"market_trades"}."""
     message = {"type": "subscribe", "product_ids": list(native_symbols), "channel": "market_trades"}
-    return json.dumps(message, separators=(",", ":"))
+    return write_message(message)
 
 
 def is_trade(frame: str) -> bool:

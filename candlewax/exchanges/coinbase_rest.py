@@ -25,6 +25,7 @@ from candlewax.exchanges.protocol.markets import (
     ListedMarkets,
     MarketListRules,
     MarketStatus,
+    multiply,
     parse_amount,
     parse_step,
     read_each,
@@ -221,7 +222,7 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
             tick=parse_step(row.get("quote_increment")),
             status=_status(row),
             price=price,
-            turnover=None if price is None or volume is None else price * volume,
+            turnover=multiply(price, volume),
         )
 
     return read_each(require_list(products, "products"), read)

@@ -4,7 +4,6 @@ Source: Gemini developer documentation, WebSocket, "Message Format", "Streams", 
 Stream"; "Market Data v2 (Archived)", section "Level 2 Data".
 """
 
-import json
 import re
 from collections.abc import Collection, Sequence
 from typing import Any, Final
@@ -24,11 +23,10 @@ from candlewax.exchanges.protocol.fields import (
     INTEGER,
     TEXT,
     Field,
-    FrameError,
-    NativeTrade,
     bad_shape,
     try_read,
 )
+from candlewax.exchanges.protocol.rest import sort_by_number
 from candlewax.exchanges.protocol.symbols import split_before_quote
 from candlewax.exchanges.protocol.times import NANOSECONDS
 from candlewax.exchanges.protocol.trade_format import TradeFormat
@@ -40,6 +38,7 @@ from candlewax.exchanges.protocol.websocket import (
     Ping,
     WebSocketRules,
     parse_object,
+    write_message,
 )
 
 TRADE = {
@@ -104,8 +103,9 @@ def read_frame(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
         trades = frame.get("trades", [])
         if not isinstance(trades, list):
             raise bad_shape("an array of trades", trades)
+        # A snapshot may have them in any order.
         read = [try_read(trade, V2_TRADE) for trade in trades]
-        return (V2, sorted(read, key=_event)) if read else None
+        return (V2, sort_by_number(read, lambda trade: int(trade["event_id"]))) if read else None
     if isinstance(kind, str) or "status" in frame:
         return None
     if frame.get("e", "trade") != "trade" or "B" in frame:
@@ -113,11 +113,6 @@ def read_frame(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
     if "t" not in frame and "m" not in frame:
         raise bad_shape("a trade, a type, an event or a status", frame)
     return STREAM, [try_read(frame, TRADE)]
-
-
-def _event(trade: NativeTrade | FrameError) -> int:
-    """Return the order of a trade in a snapshot, which may come in any order."""
-    return 0 if isinstance(trade, FrameError) else int(trade["event_id"])
 
 
 QUOTES: Final = (
@@ -139,7 +134,7 @@ def subscribe(native_symbols: Sequence[str], request: int) -> str:
     """Return {"id":"1","method":"subscribe","params":["btcusd@trade"]}."""
     params = [f"{symbol}@trade" for symbol in native_symbols]
     message = {"id": str(request), "method": "subscribe", "params": params}
-    return json.dumps(message, separators=(",", ":"))
+    return write_message(message)
 
 
 def is_trade(frame: str) -> bool:

@@ -6,18 +6,10 @@ Source: Gemini developer documentation, REST APIs, "Market Data": "List Trades" 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from candlewax.exchanges.protocol.dialect import Reading, TradeIds
-from candlewax.exchanges.protocol.fields import (
-    INTEGER,
-    TEXT,
-    Field,
-    FrameError,
-    NativeTrade,
-    try_read,
-)
+from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, NativeTrade, try_read
 from candlewax.exchanges.protocol.markets import (
     ListedMarket,
     ListedMarkets,
@@ -37,10 +29,11 @@ from candlewax.exchanges.protocol.rest import (
     RestError,
     RestErrorKind,
     RestRules,
-    build_page,
-    error_for_status,
+    build_time_page,
+    error_of_kind,
     read_row,
     require_list,
+    sort_by_number,
 )
 from candlewax.exchanges.protocol.times import parse_ms
 from candlewax.exchanges.protocol.trade_format import TradeFormat
@@ -80,16 +73,13 @@ def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 
      "amount":"0.27413495","exchange":"gemini","type":"buy"}]
     """
     trades = (read_row(row, ROW, native_symbol) for row in require_list(content, "trades"))
-    return ANSWER, sorted(
-        trades, key=lambda row: 0 if isinstance(row, FrameError) else _number(row)
-    )
+    return ANSWER, sort_by_number(trades, _number)
 
 
 def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
     """Read the numbers and times of a response. The next one begins with the last millisecond."""
     rows = (try_read(row, ROW) for row in require_list(content, "trades"))
-    page = build_page(rows, _number, _time)
-    return replace(page, until_ns=page.times_us[-1] * 1000 if page.times_us else 0)
+    return build_time_page(rows, _number, _time)
 
 
 def trades_path(native_symbol: str, cursor: Cursor, limit: int) -> str:
@@ -107,7 +97,11 @@ def latest_path(native_symbol: str, limit: int) -> str:
     return f"/v1/trades/{native_symbol.lower()}?limit_trades={limit}"
 
 
-_NO_MARKET: Final = ("InvalidSymbol", "InvalidSymbols")
+_ERRORS: Final = {
+    "RateLimited": RestErrorKind.RATE_LIMITED,
+    "InvalidSymbol": RestErrorKind.PERMANENT,
+    "InvalidSymbols": RestErrorKind.PERMANENT,
+}
 
 
 def parse_error(status: int, content: Any) -> RestError | None:  # noqa: ANN401 - JSON may be anything
@@ -115,13 +109,7 @@ def parse_error(status: int, content: Any) -> RestError | None:  # noqa: ANN401 
     row = content if isinstance(content, dict) else {}
     reason = str(row.get("reason", "")) if row.get("result") == "error" else ""
     message = f"{reason}: {row.get('message', '')}"[:200] if reason else ""
-    if reason == "RateLimited":
-        return RestError(RestErrorKind.RATE_LIMITED, message)
-    if reason in _NO_MARKET:
-        return RestError(RestErrorKind.PERMANENT, message)
-    if reason and status == 200:
-        return RestError(RestErrorKind.FAILED, message)
-    return error_for_status(status, content, message)
+    return error_of_kind(status, content, message, _ERRORS.get(reason))
 
 
 # Sources: Gemini developer documentation, "List Trades" (at most 500; seven days), "Rate Limits"

@@ -4,7 +4,6 @@ Source: Kraken API Center, "Spot Websockets (v2)", section "Trade"; "Spot Websoc
 "Trade".
 """
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
@@ -33,6 +32,7 @@ from candlewax.exchanges.protocol.websocket import (
     WebSocketRules,
     parse_object,
     parse_request_id,
+    write_message,
 )
 
 V2_TRADE = {
@@ -166,7 +166,7 @@ def subscribe(native_symbols: Sequence[str], request: int) -> str:
     """
     params = {"channel": "trade", "symbol": list(native_symbols), "snapshot": True}
     message = {"method": "subscribe", "params": params, "req_id": request}
-    return json.dumps(message, separators=(",", ":"))
+    return write_message(message)
 
 
 def is_trade(frame: str) -> bool:

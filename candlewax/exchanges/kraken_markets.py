@@ -14,6 +14,7 @@ from candlewax.exchanges.protocol.markets import (
     ListedMarkets,
     MarketListRules,
     MarketStatus,
+    multiply,
     parse_amount,
     parse_step,
     read_each,
@@ -55,7 +56,7 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
             # Any other status, such as cancel_only, may end.
             status=_STATUSES.get(require_text(row, "status"), MarketStatus.SUSPENDED),
             price=price,
-            turnover=None if volume is None or mean is None else volume * mean,
+            turnover=multiply(mean, volume),
         )
 
     return read_each(pairs.items(), read)

@@ -25,7 +25,7 @@ from candlewax.exchanges.protocol.rest import (
     RestErrorKind,
     RestRules,
     build_page,
-    error_for_status,
+    error_of_kind,
     read_row,
     require_list,
 )
@@ -116,20 +116,21 @@ def _pair(native_symbol: str) -> str:
     return "".join(_KRAKEN_NAMES.get(asset, asset) for asset in native_symbol.split("/"))
 
 
-_SLOWER = ("EAPI:Rate limit", "EGeneral:Too many requests", "EService: Throttled")
+_ERRORS = {
+    "EAPI:Rate limit": RestErrorKind.RATE_LIMITED,
+    "EGeneral:Too many requests": RestErrorKind.RATE_LIMITED,
+    "EService: Throttled": RestErrorKind.RATE_LIMITED,
+    "EQuery:Unknown asset pair": RestErrorKind.PERMANENT,
+}
+"""Begins of the texts of errors, and what they mean."""
 
 
 def parse_error(status: int, content: Any) -> RestError | None:  # noqa: ANN401 - JSON may be anything
     """Read {"error":["EGeneral:Too many requests"]}, with status 200."""
     errors = content.get("error") if isinstance(content, dict) else None
     message = ", ".join(map(str, errors))[:200] if isinstance(errors, list) else ""
-    if message.startswith(_SLOWER):
-        return RestError(RestErrorKind.RATE_LIMITED, message)
-    if message.startswith("EQuery:Unknown asset pair"):
-        return RestError(RestErrorKind.PERMANENT, message)
-    if message and status == 200:
-        return RestError(RestErrorKind.FAILED, message)
-    return error_for_status(status, content, message)
+    kind = next((kind for start, kind in _ERRORS.items() if message.startswith(start)), None)
+    return error_of_kind(status, content, message, kind)
 
 
 # Sources: Kraken API Center, "Get Recent Trades" (at most 1000, `since` a time in

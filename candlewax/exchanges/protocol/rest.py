@@ -1,7 +1,7 @@
 """REST rules of an exchange: declarations and pure functions, no sockets."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Final
 
@@ -114,6 +114,23 @@ def error_for_status(status: int, content: Any, message: str) -> RestError | Non
     return RestError(RestErrorKind.FAILED, reason)
 
 
+def error_of_kind(
+    status: int,
+    content: Any,  # noqa: ANN401 - JSON may be anything
+    message: str,
+    kind: RestErrorKind | None,
+) -> RestError | None:
+    """Return the error that an exchange's own code and text mean, or else its status; or None.
+
+    `kind`: what the code means; None if it is not known. A text with status 200 is a failure then.
+    """
+    if kind is None and message and status == 200:
+        kind = RestErrorKind.FAILED
+    if kind is None:
+        return error_for_status(status, content, message)
+    return RestError(kind, message or f"status {status}")
+
+
 def require_list(value: Any, noun: str) -> list[Any]:  # noqa: ANN401 - JSON may be anything
     """Return a list of a response. Raises FrameError for anything else."""
     if not isinstance(value, list):
@@ -151,4 +168,23 @@ def build_page(
     readable.sort()
     return Page(
         [n for n, _ in readable], [time_us for _, time_us in readable], until_ns, unreadable_rows
+    )
+
+
+def build_time_page(
+    trades: Iterable[NativeTrade | FrameError],
+    read_number: Callable[[NativeTrade], int],
+    read_time_us: Callable[[NativeTrade], int | None],
+) -> Page:
+    """Build a page as `build_page` does; the next one begins at the time of its last trade."""
+    page = build_page(trades, read_number, read_time_us)
+    return replace(page, until_ns=page.times_us[-1] * 1000 if page.times_us else 0)
+
+
+def sort_by_number(
+    trades: Iterable[NativeTrade | FrameError], read_number: Callable[[NativeTrade], int]
+) -> list[NativeTrade | FrameError]:
+    """Return trades in the order of their numbers; one that cannot be read counts as 0."""
+    return sorted(
+        trades, key=lambda trade: 0 if isinstance(trade, FrameError) else read_number(trade)
     )
