@@ -25,10 +25,10 @@ from candlewax.exchanges.bybit_rest import (
     BLOCK,
     DUMP,
     SIDES,
+    TRADES,
     block_condition,
     build_candles,
     build_rest,
-    read_response,
 )
 from candlewax.exchanges.protocol.dialect import Exchange, FrameTemplate, Reading, TradeIds
 from candlewax.exchanges.protocol.fields import (
@@ -36,8 +36,8 @@ from candlewax.exchanges.protocol.fields import (
     INTEGER,
     NUMBER,
     TEXT,
-    Field,
     bad_shape,
+    fields_of,
     try_read,
 )
 from candlewax.exchanges.protocol.trade_format import TradeFormat
@@ -52,12 +52,11 @@ from candlewax.exchanges.protocol.websocket import (
 )
 
 TRADE = {
-    **{name: Field(TEXT) for name in ("i", "s", "S", "p", "v")},
-    "T": Field(INTEGER),
-    "L": Field(TEXT, optional=True),
-    "BT": Field(BOOLEAN, optional=True),
-    "RPI": Field(BOOLEAN, optional=True),
-    "seq": Field(INTEGER, optional=True),
+    **fields_of(TEXT, "i", "s", "S", "p", "v"),
+    **fields_of(INTEGER, "T"),
+    **fields_of(TEXT, "L", optional=True),
+    **fields_of(BOOLEAN, "BT", "RPI", optional=True),
+    **fields_of(INTEGER, "seq", optional=True),
 }
 """A trade: id, symbol, taker's side, price, size, time in ms, direction of the price."""
 
@@ -70,8 +69,8 @@ PUBLIC_TRADE = TradeFormat(
 ).dialect(TRADE)  # fmt: skip
 
 OLD_TRADE = {
-    **{name: Field(TEXT) for name in ("symbol", "price", "trade_time_ms", "side", "trade_id")},
-    "size": Field(NUMBER),
+    **fields_of(TEXT, "symbol", "price", "trade_time_ms", "side", "trade_id"),
+    **fields_of(NUMBER, "size"),
 }
 """A trade of linear contracts before v5, topic `trade`; the first one of a market may be old."""
 
@@ -188,7 +187,7 @@ BYBIT = Exchange(
     split_spot,
     SPOT_LIVE,
     build_rest("spot", 60),
-    read_response,
+    TRADES.read,
     quotes=SPOT_QUOTES,
     known_conditions=frozenset({BLOCK}),
     candles=build_candles("spot"),
@@ -202,7 +201,7 @@ BYBIT_LINEAR = Exchange(
     split_linear,
     replace(SPOT_LIVE, url="wss://stream.bybit.com/v5/public/linear"),
     build_rest("linear", 1000),
-    read_response,
+    TRADES.read,
     DUMP,
     quotes=LINEAR_QUOTES,
     known_conditions=frozenset({BLOCK}),

@@ -10,22 +10,20 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.exchanges.protocol.dialect import BUY, SELL, DumpRules, Reading, TradeIds
-from candlewax.exchanges.protocol.fields import BOOLEAN, TEXT, Field, bad_shape, try_read
+from candlewax.exchanges.protocol.dialect import BUY, SELL, DumpRules, TradeIds
+from candlewax.exchanges.protocol.fields import BOOLEAN, TEXT, Field, bad_shape, fields_of
 from candlewax.exchanges.protocol.rest import (
     NATIVE_SYMBOL,
     Cursor,
-    Page,
     RestError,
     RestErrorKind,
     RestRules,
-    build_page,
     error_for_status,
-    read_row,
     require_list,
 )
-from candlewax.exchanges.protocol.times import SECONDS, parse_ms
+from candlewax.exchanges.protocol.times import SECONDS
 from candlewax.exchanges.protocol.trade_format import Condition, TradeFormat
+from candlewax.exchanges.protocol.trade_responses import TradeResponses
 from candlewax.exchanges.protocol.venue_candles import (
     MINUTE_S,
     CandleRules,
@@ -44,20 +42,6 @@ def block_condition(field: str) -> Condition:
     column = pl.when(pl.col(field) == "true").then(pl.lit(BLOCK))
     return Condition(column, lambda trade: BLOCK if trade.get(field) == "true" else None)
 
-
-ROW = {
-    **{name: Field(TEXT) for name in ("execId", "price", "size", "side", "time")},
-    "isBlockTrade": Field(BOOLEAN, optional=True),
-}
-"""A trade of REST; `execId` is the `i` of the websocket."""
-
-
-ANSWER = TradeFormat(
-    NATIVE_SYMBOL, "execId", "time", "side", "price", "size",
-    sides=SIDES,
-    condition=block_condition("isBlockTrade"),
-    trade_ids=TradeIds.UNIQUE,
-).dialect(ROW)  # fmt: skip
 
 _LINE = {
     name: Field(TEXT, optional=name == "RPI")
@@ -93,21 +77,26 @@ def require_rows(content: Any, noun: str) -> list[Any]:  # noqa: ANN401 - JSON m
     return require_list(result.get("list"), noun)
 
 
-def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
-    """Read a response with trades, which come newest first.
+TRADES: Final = TradeResponses(
+    TradeFormat(
+        NATIVE_SYMBOL, "execId", "time", "side", "price", "size",
+        sides=SIDES,
+        condition=block_condition("isBlockTrade"),
+        trade_ids=TradeIds.UNIQUE,
+    ),
+    {
+        **fields_of(TEXT, "execId", "price", "size", "side", "time"),
+        **fields_of(BOOLEAN, "isBlockTrade", optional=True),
+    },
+    require_rows,
+    is_newest_first=True,
+)  # fmt: skip
+"""Responses with trades, whose `execId` is the `i` of the websocket, such as
 
-    {"retCode":0,"retMsg":"OK","result":{"category":"spot","list":[{"execId":"2100000000007764263",
-     "symbol":"BTCUSDT","price":"16618.49","size":"0.00012","side":"Buy","time":"1672052955758",
-     "isBlockTrade":false}]},"retExtInfo":{},"time":1672053054358}
-    """
-    rows = reversed(require_rows(content, "trades"))
-    return ANSWER, [read_row(row, ROW, native_symbol) for row in rows]
-
-
-def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
-    """Read the times of a response; ids are no numbers."""
-    trades = (try_read(row, ROW) for row in require_rows(content, "trades"))
-    return build_page(trades, lambda _: 0, lambda trade: parse_ms(trade["time"]))
+{"retCode":0,"retMsg":"OK","result":{"category":"spot","list":[{"execId":"2100000000007764263",
+ "symbol":"BTCUSDT","price":"16618.49","size":"0.00012","side":"Buy","time":"1672052955758",
+ "isBlockTrade":false}]},"retExtInfo":{},"time":1672053054358}
+"""
 
 
 def parse_error(status: int, content: Any) -> RestError | None:  # noqa: ANN401 - JSON may be anything
@@ -148,7 +137,7 @@ def build_rest(category: str, newest_rows: int) -> RestRules:
         burst=10,
         trades_path=trades_path,
         latest_path=latest_path,
-        parse_page=parse_page,
+        parse_page=TRADES.parse_page,
         parse_error=parse_error,
         no_trades_because=f"its REST shows the newest {newest_rows} trades only",
     )

@@ -13,23 +13,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from candlewax.exchanges.kraken_futures_markets import MARKETS, split_symbol
-from candlewax.exchanges.kraken_futures_rest import (
-    CANDLES,
-    CONDITION,
-    CONDITIONS,
-    REST,
-    read_response,
-)
+from candlewax.exchanges.kraken_futures_rest import CANDLES, CONDITION, CONDITIONS, REST, TRADES
 from candlewax.exchanges.protocol.dialect import Exchange, FrameTemplate, Reading
 from candlewax.exchanges.protocol.fields import (
     INTEGER,
     NUMBER,
     TEXT,
-    Field,
-    FrameError,
-    NativeTrade,
     bad_shape,
+    fields_of,
     read_trade,
+    try_read,
 )
 from candlewax.exchanges.protocol.rest import require_list
 from candlewax.exchanges.protocol.trade_format import TradeFormat
@@ -43,17 +36,11 @@ from candlewax.exchanges.protocol.websocket import (
 )
 
 TRADE = {
-    "product_id": Field(TEXT),
-    "uid": Field(TEXT),
-    "side": Field(TEXT),
-    "type": Field(TEXT),
-    "seq": Field(INTEGER),
-    "time": Field(INTEGER),
-    "qty": Field(NUMBER),
-    "price": Field(NUMBER),
+    **fields_of(TEXT, "product_id", "uid", "side", "type"),
+    **fields_of(INTEGER, "seq", "time"),
+    **fields_of(NUMBER, "qty", "price"),
 }
 """A trade; `side` is the taker's."""
-
 
 FUTURES = TradeFormat(
     "product_id", "uid", "time", "side", "price", "qty",
@@ -82,6 +69,10 @@ LAYOUTS = (
 )
 
 
+_FEED = frozenset({"feed"})
+"""Fields that are of the frame, not of the trade."""
+
+
 def read_frame(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
     """Read a trade, and the snapshot of the last 100 that each subscription begins with.
 
@@ -91,23 +82,13 @@ def read_frame(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
         raise bad_shape("an object", frame)
     feed = frame.get("feed")
     if feed == "trade" and "event" not in frame:
-        return FUTURES, [_read_one(frame)]
+        return FUTURES, [read_trade(frame, TRADE, _FEED)]
     if feed == "trade_snapshot" and "event" not in frame:
-        return FUTURES, [_try_read(row) for row in require_list(frame.get("trades"), "trades")]
+        rows = require_list(frame.get("trades"), "trades")
+        return FUTURES, [try_read(row, TRADE, _FEED) for row in rows]
     if any(isinstance(frame.get(name), str) for name in ("event", "feed")):
         return None
     raise bad_shape("a feed or an event", frame)
-
-
-def _read_one(trade: Any) -> NativeTrade:  # noqa: ANN401 - JSON may be anything
-    return read_trade(trade, TRADE, ignored=frozenset({"feed"}))
-
-
-def _try_read(trade: Any) -> NativeTrade | FrameError:  # noqa: ANN401 - JSON may be anything
-    try:
-        return _read_one(trade)
-    except FrameError as error:
-        return error
 
 
 def subscribe(native_symbols: Sequence[str], _: int) -> str:
@@ -176,7 +157,7 @@ KRAKEN_FUTURES = Exchange(
     split_symbol,
     LIVE,
     REST,
-    read_response,
+    TRADES.read,
     known_conditions=CONDITIONS,
     candles=CANDLES,
     markets=MARKETS,

@@ -9,22 +9,20 @@ from urllib.parse import urlencode
 
 import polars as pl
 
-from candlewax.exchanges.protocol.dialect import Reading, TradeIds
-from candlewax.exchanges.protocol.fields import INTEGER, NUMBER, TEXT, Field, bad_shape, try_read
+from candlewax.exchanges.protocol.dialect import TradeIds
+from candlewax.exchanges.protocol.fields import INTEGER, NUMBER, TEXT, bad_shape, fields_of
 from candlewax.exchanges.protocol.rest import (
     NATIVE_SYMBOL,
     Cursor,
-    Page,
     RestError,
     RestErrorKind,
     RestRules,
-    build_page,
     error_for_status,
-    read_row,
     require_list,
 )
-from candlewax.exchanges.protocol.times import ISO, parse_iso_time
+from candlewax.exchanges.protocol.times import ISO
 from candlewax.exchanges.protocol.trade_format import Condition, TradeFormat
+from candlewax.exchanges.protocol.trade_responses import TradeResponses
 from candlewax.exchanges.protocol.venue_candles import CandleRules, VenueCandle, read_candles
 
 ORDINARY = ("fill", "liquidation")
@@ -39,44 +37,35 @@ CONDITION = Condition(
 )
 """The type of a trade that does not count in candles."""
 
-ROW = {
-    "time": Field(TEXT),
-    "trade_id": Field(INTEGER),
-    "price": Field(NUMBER),
-    "size": Field(NUMBER),
-    "side": Field(TEXT),
-    "type": Field(TEXT),
-    "uid": Field(TEXT),
-}
 
-
-ANSWER = TradeFormat(
-    NATIVE_SYMBOL, "uid", "time", "side", "price", "size",
-    time_form=ISO,
-    condition=CONDITION,
-    trade_ids=TradeIds.UNIQUE,
-).dialect(ROW)  # fmt: skip
-
-
-def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
-    """Read a response with trades, newest first; they are returned oldest first.
-
-    {"result":"success","history":[{"time":"2026-09-30T02:40:00.416Z","trade_id":100,
-     "price":83320.5,"size":0.0041,"side":"buy","type":"fill","uid":"c5a3..."}],"serverTime":"..."}
-    """
-    return ANSWER, [read_row(row, ROW, native_symbol) for row in reversed(_rows(content))]
-
-
-def _rows(content: Any) -> list[Any]:  # noqa: ANN401 - JSON may be anything
+def list_rows(content: Any, noun: str) -> list[Any]:  # noqa: ANN401 - JSON may be anything
+    """Return the trades of a response. Raises FrameError for anything else."""
     if not isinstance(content, dict):
         raise bad_shape("an object with a history", content)
-    return require_list(content.get("history"), "trades")
+    return require_list(content.get("history"), noun)
 
 
-def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
-    """Read the times of a response; its trades have no numbers."""
-    trades = (try_read(row, ROW) for row in _rows(content))
-    return build_page(trades, lambda _: 0, lambda trade: parse_iso_time(trade["time"]))
+TRADES = TradeResponses(
+    TradeFormat(
+        NATIVE_SYMBOL, "uid", "time", "side", "price", "size",
+        time_form=ISO,
+        condition=CONDITION,
+        trade_ids=TradeIds.UNIQUE,
+    ),
+    {
+        **fields_of(TEXT, "time"),
+        **fields_of(INTEGER, "trade_id"),
+        **fields_of(NUMBER, "price", "size"),
+        **fields_of(TEXT, "side", "type", "uid"),
+    },
+    list_rows,
+    is_newest_first=True,
+)  # fmt: skip
+"""Responses such as
+
+{"result":"success","history":[{"time":"2026-09-30T02:40:00.416Z","trade_id":100,"price":83320.5,
+ "size":0.0041,"side":"buy","type":"fill","uid":"c5a3..."}],"serverTime":"..."}
+"""
 
 
 def trades_path(native_symbol: str, _: Cursor, limit: int) -> str:
@@ -111,7 +100,7 @@ REST = RestRules(
     burst=5,
     trades_path=trades_path,
     latest_path=latest_path,
-    parse_page=parse_page,
+    parse_page=TRADES.parse_page,
     parse_error=parse_error,
     pages_by_time=True,
     no_trades_because="its REST shows trades without the numbers that the websocket counts",

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from candlewax.exchanges.okx_markets import MARKETS, split_symbol
-from candlewax.exchanges.okx_rest import CANDLES, DUMP, REST, TRADES, read_response
+from candlewax.exchanges.okx_rest import ANSWERS, CANDLES, DUMP, REST, TRADES
 from candlewax.exchanges.protocol.dialect import Dialect, Exchange, FrameTemplate, Reading, TradeIds
-from candlewax.exchanges.protocol.fields import INTEGER, TEXT, Field, bad_shape, try_read
+from candlewax.exchanges.protocol.fields import INTEGER, TEXT, bad_shape, fields_of, try_read
 from candlewax.exchanges.protocol.websocket import (
     HEARTBEAT,
     OTHER,
@@ -26,14 +26,18 @@ from candlewax.exchanges.protocol.websocket import (
 )
 
 TRADE = {
-    **{name: Field(TEXT) for name in ("instId", "tradeId", "px", "sz", "side")},
-    "source": Field(TEXT, optional=True),
-    "ts": Field(TEXT),
+    **fields_of(TEXT, "instId", "tradeId", "px", "sz", "side"),
+    **fields_of(TEXT, "source", optional=True),
+    **fields_of(TEXT, "ts"),
 }
 """A trade; tradeId counts within the market, side is the taker's, source 1 is an order of the
 Enhanced Liquidity Program."""
 
-UPDATE = {**TRADE, "count": Field(TEXT, optional=True), "seqId": Field(INTEGER, optional=True)}
+UPDATE = {
+    **TRADE,
+    **fields_of(TEXT, "count", optional=True),
+    **fields_of(INTEGER, "seqId", optional=True),
+}
 """An update of the channel `trades`: `count` trades, the last of which has the tradeId."""
 
 ALL_TRADES = TRADES.dialect(TRADE)
@@ -162,7 +166,7 @@ OKX = Exchange(
     split_symbol,
     LIVE,
     REST,
-    read_response,
+    ANSWERS.read,
     DUMP,
     candles=CANDLES,
     markets=MARKETS,

@@ -4,34 +4,23 @@ Source: OKX API guide (v5), "Order Book Trading", "Market Data", "GET / Trades h
 "Trade side of taker", `ts` milliseconds. Quantities of swaps are contracts.
 """
 
-import re
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
-from candlewax.exchanges.protocol.dialect import DumpRules, Reading
-from candlewax.exchanges.protocol.fields import (
-    TEXT,
-    Field,
-    FrameError,
-    NativeTrade,
-    bad_shape,
-    try_read,
-)
+from candlewax.exchanges.protocol.dialect import DumpRules
+from candlewax.exchanges.protocol.fields import TEXT, fields_of
 from candlewax.exchanges.protocol.rest import (
     NATIVE_SYMBOL,
     Cursor,
-    Page,
     RestError,
     RestErrorKind,
     RestRules,
-    build_page,
     error_for_status,
-    read_row,
     require_list,
 )
-from candlewax.exchanges.protocol.times import parse_ms
 from candlewax.exchanges.protocol.trade_format import TradeFormat
+from candlewax.exchanges.protocol.trade_responses import TradeResponses
 from candlewax.exchanges.protocol.venue_candles import (
     MINUTE_S,
     CandleRules,
@@ -41,15 +30,10 @@ from candlewax.exchanges.protocol.venue_candles import (
 
 TRADES = TradeFormat("instId", "tradeId", "ts", "side", "px", "sz")
 
-ROW = {name: Field(TEXT) for name in ("tradeId", "side", "px", "sz", "ts")}
-
-ANSWER = replace(TRADES, native_symbol=NATIVE_SYMBOL).dialect(ROW)
-
 # The names of the fields are those of a trade, so that a line has the same meaning.
 _LINE = {
-    "instrument_name": Field(TEXT),
-    **{name: Field(TEXT) for name in ("tradeId", "side", "px", "sz", "ts")},
-    "source": Field(TEXT, optional=True),
+    **fields_of(TEXT, "instrument_name", "tradeId", "side", "px", "sz", "ts"),
+    **fields_of(TEXT, "source", optional=True),
 }
 
 DUMP = DumpRules(
@@ -67,30 +51,14 @@ def require_data(content: Any, noun: str) -> list[Any]:  # noqa: ANN401 - JSON m
     return require_list(content.get("data") if isinstance(content, dict) else content, noun)
 
 
-def read_response(native_symbol: str, content: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
-    """Read a response with trades, latest first.
+ANSWERS = TradeResponses(
+    TRADES, fields_of(TEXT, "tradeId", "side", "px", "sz", "ts"), require_data, number="tradeId"
+)
+"""Responses with trades, latest first, such as
 
-    {"code":"0","msg":"","data":[{"instId":"BTC-USDT","side":"sell","sz":"0.00001","px":"29963.2",
-      "source":"0","tradeId":"242720720","ts":"1654161646974"}]}
-    """
-    return ANSWER, [read_row(row, ROW, native_symbol) for row in require_data(content, "trades")]
-
-
-def parse_page(content: Any) -> Page:  # noqa: ANN401 - JSON may be anything
-    """Read the numbers and times of a response."""
-    trades = map(_try_numbered, require_data(content, "trades"))
-    return build_page(trades, lambda trade: int(trade["tradeId"]), lambda t: parse_ms(t["ts"]))
-
-
-_is_number = re.compile(r"[0-9]{1,20}").fullmatch
-
-
-def _try_numbered(row: Any) -> NativeTrade | FrameError:  # noqa: ANN401 - JSON may be anything
-    """Read a trade whose id is a number, as a text may be anything; or return the error."""
-    trade = try_read(row, ROW)
-    if isinstance(trade, FrameError) or _is_number(trade["tradeId"]):
-        return trade
-    return bad_shape("a number in field 'tradeId'", trade["tradeId"])
+{"code":"0","msg":"","data":[{"instId":"BTC-USDT","side":"sell","sz":"0.00001","px":"29963.2",
+  "source":"0","tradeId":"242720720","ts":"1654161646974"}]}
+"""
 
 
 def latest_path(native_symbol: str, limit: int) -> str:
@@ -137,7 +105,7 @@ REST = RestRules(
     burst=5,
     trades_path=trades_path,
     latest_path=latest_path,
-    parse_page=parse_page,
+    parse_page=ANSWERS.parse_page,
     parse_error=parse_error,
     page_counts_numbers=True,
 )

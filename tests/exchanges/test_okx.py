@@ -149,6 +149,16 @@ def test_aggregated_trade_has_its_id_but_counts_nothing(last: dict[str, Any]) ->
     assert first["vendor"].get("count") == last.get("count")
 
 
+def test_symbol_in_a_row_of_an_answer_is_no_vendor_data() -> None:
+    """It repeats the one that was requested."""
+    answer = (
+        '{"code":"0","msg":"","data":[{"instId":"BTC-USDT","side":"sell","sz":"0.00001",'
+        '"px":"29963.2","source":"0","tradeId":"242720720","ts":"1654161646974"}]}'
+    )
+    (trade,) = trades_of("okx", "rest/BTC-USDT", answer)
+    assert trade["vendor"] == {"source": "0"}
+
+
 def test_answer_to_a_ping_is_a_control_frame_only_on_a_websocket() -> None:
     assert kinds("okx", "pong", frame()) == ["control", "trade"]
     assert not trades_of("okx", "rest/BTC-USDT", "pong")

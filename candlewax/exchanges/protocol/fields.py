@@ -58,6 +58,11 @@ Fields = Mapping[str, Field]
 NativeTrade = dict[str, str]
 
 
+def fields_of(kind: str, *names: str, optional: bool = False) -> dict[str, Field]:
+    """Return fields of one JSON type."""
+    return {name: Field(kind, optional) for name in names}
+
+
 class Number(str):
     """Text of a JSON number that is not whole."""
 
@@ -125,10 +130,14 @@ def read_trade(trade: Any, shape: Fields, ignored: frozenset[str] = frozenset())
     return {name: to_text(value) for name, value in trade.items() if name not in ignored}
 
 
-def try_read(trade: Any, shape: Fields) -> NativeTrade | FrameError:  # noqa: ANN401
+def try_read(
+    trade: Any,  # noqa: ANN401 - JSON may be anything
+    shape: Fields,
+    ignored: frozenset[str] = frozenset(),
+) -> NativeTrade | FrameError:
     """Read one native trade, or return the error: other trades of its frame stay readable."""
     try:
-        return read_trade(trade, shape)
+        return read_trade(trade, shape, ignored)
     except FrameError as error:
         return error
 
