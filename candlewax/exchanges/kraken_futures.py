@@ -8,7 +8,6 @@ numbering. `uid` identifies a trade.
 Quantities are contracts of 1 USD for inverse products (PI, FI), and in the base otherwise.
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +32,7 @@ from candlewax.exchanges.protocol.websocket import (
     Kind,
     WebSocketRules,
     parse_object,
+    write_message,
 )
 
 TRADE = {
@@ -94,7 +94,7 @@ def read_frame(frame: Any) -> Reading:  # noqa: ANN401 - JSON may be anything
 def subscribe(native_symbols: Sequence[str], _: int) -> str:
     """Return {"event":"subscribe","feed":"trade","product_ids":["PF_XBTUSD"]}."""
     message = {"event": "subscribe", "feed": "trade", "product_ids": list(native_symbols)}
-    return json.dumps(message, separators=(",", ":"))
+    return write_message(message)
 
 
 HEARTBEATS = '{"event":"subscribe","feed":"heartbeat"}'

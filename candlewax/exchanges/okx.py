@@ -4,7 +4,6 @@ Source: OKX API guide (v5), "Order Book Trading", "Market Data", sections "WS / 
 (one trade an update) and "WS / Trades channel" (trades of one order at one price in one update).
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from candlewax.exchanges.protocol.websocket import (
     Ping,
     WebSocketRules,
     parse_object,
+    write_message,
 )
 
 TRADE = {
@@ -93,7 +93,7 @@ def subscribe(native_symbols: Sequence[str], request: int) -> str:
     """
     args = [{"channel": "trades-all", "instId": symbol} for symbol in native_symbols]
     message = {"id": str(request), "op": "subscribe", "args": args}
-    return json.dumps(message, separators=(",", ":"))
+    return write_message(message)
 
 
 def is_trade(frame: str) -> bool:
