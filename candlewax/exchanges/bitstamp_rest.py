@@ -47,6 +47,7 @@ from candlewax.exchanges.protocol.venue_candles import (
     MINUTE_S,
     CandleRules,
     VenueCandle,
+    places_by_name,
     read_candles,
 )
 
@@ -147,15 +148,6 @@ REST = RestRules(
     reach_s=86_400,
 )
 
-_CANDLE = {
-    "start_s": "timestamp",
-    "open": "open",
-    "high": "high",
-    "low": "low",
-    "close": "close",
-    "volume": "volume",
-}
-
 
 def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may be anything
     """Read the candles, all of them closed, as the path says.
@@ -166,7 +158,7 @@ def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may
     data = content.get("data") if isinstance(content, dict) else None
     if not isinstance(data, dict):
         raise bad_shape("an object with data", content)
-    return read_candles(data.get("ohlc"), _CANDLE)
+    return read_candles(data.get("ohlc"), places_by_name("timestamp"))
 
 
 def candles_path(native_symbol: str, begin_s: int, end_s: int) -> str:

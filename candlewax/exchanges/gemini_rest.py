@@ -129,15 +129,13 @@ REST = RestRules(
     reach_s=7 * 86_400,
 )
 
-_CANDLE = {"start_s": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
-
 
 def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may be anything
     """Read candles; the exchange shows one whose minute is not over, too.
 
     [[1559755800000,7781.6,7820.23,7776.56,7819.39,34.7624802159]]
     """
-    return read_candles(content, _CANDLE, units_per_s=1000)
+    return read_candles(content, units_per_s=1000)
 
 
 def candles_path(native_symbol: str, begin_s: int, end_s: int) -> str:  # noqa: ARG001 - no span exists

@@ -61,6 +61,18 @@ class CandleRules:
     quote_decimals: int | None = None
 
 
+USUAL_PLACES: Final = {"start_s": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
+"""Places of the fields in a row that is a list, at most exchanges."""
+
+
+def places_by_name(start_name: str) -> dict[str, str]:
+    """Return the places of the fields in a row that is an object.
+
+    The start has a name of its own; open, high, low, close and volume are named so.
+    """
+    return {**{name: name for name in USUAL_PLACES}, "start_s": start_name}
+
+
 _is_amount: Final = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?").fullmatch
 _is_whole: Final = re.compile(r"[0-9]{1,18}").fullmatch
 _WHOLE: Final = ("start_s", "trade_count")
@@ -68,7 +80,7 @@ _WHOLE: Final = ("start_s", "trade_count")
 
 def read_candles(
     value: Any,  # noqa: ANN401 - JSON may be anything
-    places: Mapping[str, int | str],
+    places: Mapping[str, int | str] = USUAL_PLACES,
     *,
     units_per_s: int = 1,
 ) -> list[VenueCandle]:
