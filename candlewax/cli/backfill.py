@@ -87,6 +87,10 @@ def _parse_time(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _format_time(time_us: int) -> str:
+    return f"{_EPOCH + timedelta(microseconds=time_us):%Y-%m-%dT%H:%M:%SZ}"
+
+
 @dataclass(frozen=True)
 class BackfillRequest:
     """Market, time span (None for all) and dump files (empty for REST) of a backfill."""
@@ -110,13 +114,17 @@ def parse_request(arguments: argparse.Namespace, instruments: Instruments) -> Ba
     now = time.time_ns() // 1000
     if begin is None and end is None and files:
         return BackfillRequest(exchange, native_symbol, None, files)
-    if not files and (begin is None or end is None):
-        raise BackfillRequestError("--from and --to are needed where there is no --dump")
+    missing = [name for name, time_us in (("--from", begin), ("--to", end)) if time_us is None]
+    if missing and not files:
+        raise BackfillRequestError(f"{' and '.join(missing)}: missing; needed without --dump")
     span = (begin or 0, now if end is None else end)
     if span[0] >= span[1]:
-        raise BackfillRequestError("--from is to lie before --to")
+        begins, ends = map(_format_time, span)
+        raise BackfillRequestError(f"--from: got {begins}, takes a time before --to, {ends}")
     if span[0] >= now:
-        raise BackfillRequestError("--from lies in the future")
+        raise BackfillRequestError(
+            f"--from: got {_format_time(span[0])}, takes a time before now, {_format_time(now)}"
+        )
     return BackfillRequest(exchange, native_symbol, span, files)
 
 

@@ -65,9 +65,16 @@ def test_dump_is_read_whole_without_times() -> None:
     [
         (("binance", "nothing"), "'nothing' is no symbol of binance"),
         (("kraken", "BTCUSDT"), "'BTCUSDT' is no symbol of kraken"),
-        (("binance", "BTCUSDT"), "--from and --to are needed"),
-        (("binance", "BTCUSDT", "--from", "2026-01-02", "--to", "2026-01-02"), "before --to"),
-        (("binance", "BTCUSDT", "--from", "2200-01-01", "--to", "2200-01-02"), "in the future"),
+        (("binance", "BTCUSDT"), "--from and --to: missing; needed without --dump"),
+        (("binance", "BTCUSDT", "--from", "2026-01-02"), "^--to: missing"),
+        (
+            ("binance", "BTCUSDT", "--from", "2026-01-02", "--to", "2026-01-02"),
+            "--from: got 2026-01-02T00:00:00Z, takes a time before --to, 2026-01-02T00:00:00Z",
+        ),
+        (
+            ("binance", "BTCUSDT", "--from", "2200-01-01", "--to", "2200-01-02"),
+            "--from: got 2200-01-01T00:00:00Z, takes a time before now, 20",
+        ),
     ],
 )
 def test_invalid_request_is_refused_with_its_reason(

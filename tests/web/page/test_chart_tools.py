@@ -272,6 +272,7 @@ def test_candle_that_differs_from_the_exchanges_own_is_marked(
     page.load("#kraken/BTC/USD/1m")
     page.until("() => candlewax.differing().length === 1")
     (mark,) = [one for one in page.page.evaluate("candlewax.marks()") if one["text"] == "≠"]
+    assert mark["size"] == 0  # no dot, as that means missing trades
     assert mark["time"] == int(minute(COUNT - 1).timestamp())
     expect(page.at("#legend .differs")).to_have_text("≠ exchangeclose 70123.4, volume 5")
     page.load("#kraken/BTC/USD/1h")

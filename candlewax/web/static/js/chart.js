@@ -215,7 +215,7 @@ export class Chart {
       volume.push(this.bar(time, row));
       ribbon.push(this.seal(time, row));
       if (row.missing) marks.push(this.mark(time, `−${count(row.missing)}`, "aboveBar"));
-      if (this.differing.has(time)) marks.push(this.mark(time, "≠", "belowBar"));
+      if (this.differing.has(time)) marks.push({ ...this.mark(time, "≠", "belowBar"), size: 0 });
     }
     this.places = placesOf([...this.rows.values()].slice(-50));
     this.candles.applyOptions({ priceFormat: priceFormat(this.places) });
