@@ -228,12 +228,16 @@ class Reconciler:
         self._results = []
         self._counters.set_gauge(int(self._now()), "last_reconciliation", self._exchange)
         differing = [row for row in rows if row.comparison.result is Result.DIFFERS]
-        for row in sorted(differing, key=_is_expected)[:_MOST_LOGGED]:
-            level = logging.WARNING if _is_expected(row) else logging.ERROR
+        unexpected = [row for row in differing if not _is_expected(row)]
+        for row in unexpected[:_MOST_LOGGED]:
+            level = logging.ERROR if row.status else logging.WARNING
             _log.log(level, "%s", _describe(self._exchange, row))
-        if len(differing) > _MOST_LOGGED:
-            more = len(differing) - _MOST_LOGGED
+        if len(unexpected) > _MOST_LOGGED:
+            more = len(unexpected) - _MOST_LOGGED
             _log.warning("%s: %d more candles differ from its own", self._exchange, more)
+        if expected := len(differing) - len(unexpected):
+            text = "%s: %d candles that lack trades by their certificate differ from its own"
+            _log.info(text, self._exchange, expected)
 
     def _update_gauge(self) -> None:
         pending = sum(len(market.candles) for market in self._due.values())
@@ -248,7 +252,7 @@ class Reconciler:
 
 def _is_expected(row: Reconciled) -> bool:
     """Return whether the certificate says itself that the candle may lack trades."""
-    return row.status in {"", "gaps", "partial"}
+    return row.status in {"gaps", "partial"}
 
 
 def _describe(exchange: str, row: Reconciled) -> str:

@@ -122,7 +122,7 @@ class GapFiller:
 
     def _run_round(self) -> bool:
         """Request the trades of gaps that are due. Return True if any gap was due."""
-        if self._endpoint.rest.no_trades_because or not self._may_have_pending():
+        if not self._may_have_pending():
             return False
         selection = self._selection
         listed = self._gaps.list_pending(
@@ -133,9 +133,9 @@ class GapFiller:
         self._schedule.keep(pending)
         due = [each for each in pending if self._schedule.is_due(each) and self._has_turn(each.gap)]
         pending_by_gap = {each.gap: each for each in due}
-        too_long_gaps = self._give_up_long(pending_by_gap)
+        not_requested = self._give_up_unrequested(pending_by_gap)
         for group in group_gaps(
-            pending_by_gap.keys() - too_long_gaps, self._endpoint.rest.page_rows
+            pending_by_gap.keys() - not_requested, self._endpoint.rest.page_rows
         ):
             self._refusal_reason = None
             results = self._fill_group(group)
@@ -173,26 +173,26 @@ class GapFiller:
         self._stored_count = self._counters.total("stored", "gaps")
         return not self._is_only_writer or self._has_pending or self._stored_count != before
 
-    def _give_up_long(self, pending_by_gap: Mapping[FillGap, PendingGap]) -> set[FillGap]:
-        """Give up gaps that are too long to request. Return them."""
-        too_long_gaps = {
+    def _give_up_unrequested(self, pending_by_gap: Mapping[FillGap, PendingGap]) -> set[FillGap]:
+        """Give up gaps that cannot be requested, or are too long. Return them."""
+        results = {
             gap: FillResult(FillStatus.UNAVAILABLE, reason)
             for gap in pending_by_gap
-            if not self._is_asked_for(gap) and (reason := too_long_reason(gap))
+            if (reason := self._why_not_requested(gap))
         }
-        given_up = {gap for gap in too_long_gaps if pending_by_gap[gap].given_up}
+        given_up = {gap for gap in results if pending_by_gap[gap].given_up}
         for gap in given_up:
             self._schedule.record(pending_by_gap[gap], is_final=True)
-        self._store_results(
-            pending_by_gap,
-            {gap: result for gap, result in too_long_gaps.items() if gap not in given_up},
-        )
-        return set(too_long_gaps)
+        newly = {gap: result for gap, result in results.items() if gap not in given_up}
+        self._store_results(pending_by_gap, newly)
+        return set(results)
 
-    def _is_asked_for(self, gap: FillGap) -> bool:
-        """Return True if a gap is requested however long: it is named, or in the start span."""
-        span = self._start_span
-        return self._selection.is_named(gap) or (span is not None and gap.before >= span.begin_us)
+    def _why_not_requested(self, gap: FillGap) -> str | None:
+        """One that is named, or in the start span, is requested however long."""
+        span, reason = self._start_span, self._endpoint.rest.no_trades_because
+        if self._selection.is_named(gap) or (span and gap.before >= span.begin_us):
+            return reason
+        return reason or too_long_reason(gap)
 
     def _end_if_refused(self, pending_by_gap: Mapping[FillGap, PendingGap], reason: str) -> None:
         """End a finite run for all gaps due if too many requests in a row were refused."""

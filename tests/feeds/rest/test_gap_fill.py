@@ -74,6 +74,7 @@ def run_filler(
     client: ScriptedClient,
     *,
     is_finite: bool,
+    exchange: str = "binance",
 ) -> list[tuple[int, int, str]]:
     """Return what a gap filler writes of these gaps, in at most forty rounds."""
     table = Table(*gaps)
@@ -88,10 +89,10 @@ def run_filler(
             raise WorkerStopped
 
     timing = replace(TIMING, settle_s=0, first_retry_s=0, proof_age_s=0, confirm_s=0, tries=3)
-    rest: Any = RestEndpoint(EXCHANGES["binance"].rest)
+    rest: Any = RestEndpoint(EXCHANGES[exchange].rest)
     unused: Any = None
     filler = GapFiller(
-        "binance", rest, unused, Counters(), timing, unused, GapSelection(),
+        exchange, rest, unused, Counters(), timing, unused, GapSelection(),
         is_finite=is_finite, is_only_writer=False,
     )  # fmt: skip
     outlet: Any = SimpleNamespace(pause=pause, wait=unused, put=lambda _: None)
@@ -111,6 +112,16 @@ def test_gap_is_given_up_after_ten_full_responses_that_leave_it_open(
     written = run_filler(monkeypatch, [FIRST], client, is_finite=False)
     assert [state for _, state, _ in written] == [REPAIRING] * 9 + [UNREPAIRABLE]
     assert client.froms == [9] * 10
+
+
+def test_gap_that_rest_cannot_fill_is_given_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The REST of Kraken Futures shows no numbers, so nothing is requested."""
+    client = ScriptedClient([])
+    gaps = [FIRST, SECOND]
+    written = run_filler(monkeypatch, gaps, client, is_finite=False, exchange="kraken_futures")
+    reason = "its REST shows trades without the numbers that the websocket counts"
+    assert sorted(written) == [(gap.first, UNREPAIRABLE, reason) for gap in gaps]
+    assert client.froms == []
 
 
 def test_finite_run_stops_after_three_refusals_in_a_row(
