@@ -9,16 +9,16 @@ from typing import Any
 
 from candlewax.exchanges.kraken_markets import ALIASES
 from candlewax.exchanges.protocol.dialect import Split
-from candlewax.exchanges.protocol.fields import bad_shape
 from candlewax.exchanges.protocol.markets import (
     ListedMarket,
     ListedMarkets,
     MarketKind,
     MarketListRules,
-    MarketStatus,
+    market_status,
     parse_amount,
     parse_step,
     read_each,
+    require_split,
     require_text,
 )
 from candlewax.exchanges.protocol.rest import require_list
@@ -69,12 +69,10 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
 
 def _read(row: Any, tickers: Mapping[str, Mapping[str, Any]]) -> ListedMarket:  # noqa: ANN401
     native_symbol = require_text(row, "symbol").upper()
-    split = split_symbol(native_symbol, ())
-    if split is None:
-        raise bad_shape("a product such as PF_XBTUSD or FI_XBTUSD_260925", native_symbol)
+    expected = "a product such as PF_XBTUSD or FI_XBTUSD_260925"
+    split = require_split(split_symbol(native_symbol, ()), expected, native_symbol)
     ticker = tickers.get(native_symbol, {})
     is_inverse = native_symbol[1] == "I"
-    is_trading, is_expired = row.get("tradeable") is True, row.get("isExpired") is True
     return ListedMarket(
         native_symbol,
         *split,
@@ -82,11 +80,9 @@ def _read(row: Any, tickers: Mapping[str, Mapping[str, Any]]) -> ListedMarket:  
         contract_size=parse_step(row.get("contractSize")) if is_inverse else None,
         contract_unit="USD" if is_inverse else None,
         tick=parse_step(row.get("tickSize")),
-        status=MarketStatus.DELISTED
-        if is_expired
-        else MarketStatus.TRADING
-        if is_trading
-        else MarketStatus.SUSPENDED,
+        status=market_status(
+            is_trading=row.get("tradeable") is True, is_delisted=row.get("isExpired") is True
+        ),
         price=parse_amount(ticker.get("last")),
         turnover=parse_amount(ticker.get("volumeQuote")),
     )

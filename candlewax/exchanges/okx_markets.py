@@ -9,16 +9,17 @@ from typing import Any
 
 from candlewax.exchanges.okx_rest import require_data
 from candlewax.exchanges.protocol.dialect import Split
-from candlewax.exchanges.protocol.fields import bad_shape
 from candlewax.exchanges.protocol.markets import (
     ListedMarket,
     ListedMarkets,
     MarketKind,
     MarketListRules,
-    MarketStatus,
+    market_status,
+    multiply,
     parse_amount,
     parse_step,
     read_each,
+    require_split,
     require_text,
     rows_by_name,
 )
@@ -61,12 +62,10 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
 
     def read(row: Any) -> ListedMarket:  # noqa: ANN401 - JSON may be anything
         native_symbol = require_text(row, "instId")
-        split = split_symbol(native_symbol, ())
-        if split is None:
-            raise bad_shape("a symbol such as BTC-USDT or BTC-USDT-SWAP", native_symbol)
+        expected = "a symbol such as BTC-USDT or BTC-USDT-SWAP"
+        split = require_split(split_symbol(native_symbol, ()), expected, native_symbol)
         day, is_swap = days.get(native_symbol, {}), native_symbol.endswith("-SWAP")
         price, volume = (parse_amount(day.get(name)) for name in ("last", "volCcy24h"))
-        value = None if price is None or volume is None else price * volume
         return ListedMarket(
             native_symbol,
             *split,
@@ -74,9 +73,9 @@ def parse_markets(answers: Sequence[Any]) -> ListedMarkets:
             contract_size=parse_step(row.get("ctVal")) if is_swap else None,
             contract_unit=require_text(row, "ctValCcy") if is_swap else None,
             tick=parse_step(row.get("tickSz")),
-            status=MarketStatus.TRADING if row.get("state") == "live" else MarketStatus.SUSPENDED,
+            status=market_status(is_trading=row.get("state") == "live"),
             price=price,
-            turnover=value if is_swap else volume,
+            turnover=multiply(price, volume) if is_swap else volume,
         )
 
     return read_each(chain(*instruments), read)

@@ -115,6 +115,23 @@ def require_text(row: Any, name: str) -> str:  # noqa: ANN401 - JSON may be anyt
 
 _MAX_DECIMALS: Final = 40
 
+
+def require_split(
+    split: tuple[str, str, str] | None, expected: str, native_symbol: str
+) -> tuple[str, str, str]:
+    """Return unified symbol, base and quote of a listed market. Raises FrameError without them."""
+    if split is None:
+        raise bad_shape(expected, native_symbol)
+    return split
+
+
+def market_status(*, is_trading: bool, is_delisted: bool = False) -> MarketStatus:
+    """Return the status of a market; one that is neither trading nor delisted may trade again."""
+    if is_delisted:
+        return MarketStatus.DELISTED
+    return MarketStatus.TRADING if is_trading else MarketStatus.SUSPENDED
+
+
 _is_amount: Final = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?").fullmatch
 
 
