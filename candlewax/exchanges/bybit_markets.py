@@ -17,7 +17,7 @@ from candlewax.exchanges.protocol.markets import (
     MarketError,
     MarketKind,
     MarketListRules,
-    MarketStatus,
+    market_status,
     parse_amount,
     parse_step,
     read_each,
@@ -109,7 +109,7 @@ def _read_market(row: Any, days: dict[Any, Any], split: Splitter) -> ListedMarke
         *found,
         kind=kind if contract else MarketKind.SPOT,
         tick=parse_step(prices.get("tickSize")) if isinstance(prices, dict) else None,
-        status=MarketStatus.TRADING if status == "Trading" else MarketStatus.SUSPENDED,
+        status=market_status(is_trading=status == "Trading"),
         price=parse_amount(day.get("lastPrice")),
         turnover=parse_amount(day.get("turnover24h")),
     )

@@ -143,9 +143,6 @@ def build_rest(category: str, newest_rows: int) -> RestRules:
     )
 
 
-_CANDLE: Final = {"start_s": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
-
-
 def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may be anything
     """Read rows of start, open, high, low, close, volume and turnover, newest first.
 
@@ -158,7 +155,7 @@ def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may
     rows, now_ms = require_rows(content, "candles"), content.get("time")
     if not isinstance(now_ms, int):
         raise bad_shape("a response with its time", content)
-    candles = read_candles(rows, _CANDLE, units_per_s=1000)
+    candles = read_candles(rows, units_per_s=1000)
     return [candle for candle in candles if (candle.start_s + MINUTE_S) * 1000 <= now_ms]
 
 

@@ -23,7 +23,12 @@ from candlewax.exchanges.protocol.rest import (
 from candlewax.exchanges.protocol.times import ISO
 from candlewax.exchanges.protocol.trade_format import Condition, TradeFormat
 from candlewax.exchanges.protocol.trade_responses import TradeResponses
-from candlewax.exchanges.protocol.venue_candles import CandleRules, VenueCandle, read_candles
+from candlewax.exchanges.protocol.venue_candles import (
+    CandleRules,
+    VenueCandle,
+    places_by_name,
+    read_candles,
+)
 
 ORDINARY = ("fill", "liquidation")
 """Types of trades of the order book, which count in candles."""
@@ -121,8 +126,7 @@ def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may
     """
     if not isinstance(content, dict):
         raise bad_shape("an object with candles", content)
-    places = {name: name for name in ("open", "high", "low", "close", "volume")}
-    return read_candles(content.get("candles"), {"start_s": "time", **places}, units_per_s=1000)
+    return read_candles(content.get("candles"), places_by_name("time"), units_per_s=1000)
 
 
 # Source: Kraken API Center, "Market Candles" (resolution 1m, `from` and `to` in seconds). That

@@ -110,8 +110,6 @@ REST = RestRules(
     page_counts_numbers=True,
 )
 
-_CANDLE = {"start_s": 0, "open": 1, "high": 2, "low": 3, "close": 4, "volume": 5}
-
 
 def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may be anything
     """Read rows of start, open, high, low, close, volume, two more volumes and whether it is final.
@@ -123,11 +121,8 @@ def parse_candles(content: Any) -> list[VenueCandle]:  # noqa: ANN401 - JSON may
     of a swap is not the contracts times their prices.
     """
     rows = require_data(content, "candles")
-    return read_candles(
-        [row for row in rows if not isinstance(row, list) or row[-1:] != ["0"]],
-        _CANDLE,
-        units_per_s=1000,
-    )
+    final_rows = [row for row in rows if not isinstance(row, list) or row[-1:] != ["0"]]
+    return read_candles(final_rows, units_per_s=1000)
 
 
 def candles_path(native_symbol: str, begin_s: int, end_s: int) -> str:
