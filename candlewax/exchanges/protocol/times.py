@@ -87,7 +87,7 @@ def parse_ms(text: str) -> int | None:
 
 SECONDS_EXPECTED: Final = "seconds since 1970, with up to 6 decimals kept"
 
-_match_seconds = re.compile(r"([0-9]{1,11})(?:\.([0-9]{1,6}))?[0-9]*").fullmatch
+_match_seconds = re.compile(r"([0-9]{1,11})(?:\.([0-9]{1,6})[0-9]*)?").fullmatch
 
 
 def seconds_time(field: str) -> pl.Expr:
@@ -95,8 +95,9 @@ def seconds_time(field: str) -> pl.Expr:
 
     Digits beyond the microsecond are cut. Null if the text is no such time.
     """
-    # Polars rounds digits beyond the scale of a decimal, so they are cut first.
-    cut = pl.col(field).str.extract(r"^([0-9]{1,11}(?:\.[0-9]{1,6})?)[0-9]*$")
+    # Polars rounds digits beyond the scale of a decimal, so they are cut first. The boundary keeps
+    # whole digits from being cut, too: milliseconds are no seconds.
+    cut = pl.col(field).str.extract(r"^([0-9]{1,11}\b(?:\.[0-9]{1,6})?)[0-9]*$")
     return (cut.cast(pl.Decimal(38, 6)) * 1_000_000).cast(pl.Int64)
 
 
