@@ -30,7 +30,10 @@ def main() -> None:
     """Print candles, and how many of them are complete."""
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
     found = hours(port, ["BTC/USDT", "BTC/USD"])
-    with pl.Config(tbl_rows=20, tbl_cols=-1, tbl_width_chars=160):
+    with pl.Config(
+        tbl_rows=20, tbl_cols=-1, tbl_width_chars=160,
+        tbl_hide_column_data_types=True, trim_decimal_zeros=True,
+    ):  # fmt: skip
         print(found)
     print(found.group_by("exchange", "status").len().sort("exchange", "status"))
 

@@ -16,6 +16,16 @@ from candlewax.runtime.counters import Counters
 _log: Final = logging.getLogger(__name__)
 
 
+def describe_lost(outages: Sequence[MarketOutage]) -> str:
+    """Name the market that was longest without a connection, for how long, and how many others."""
+    longest = max(outages, key=lambda outage: outage.ended - outage.began)
+    others = f", {len(outages) - 1:,} more for at most as long" if len(outages) > 1 else ""
+    return (
+        f"{longest.symbol} was without a connection for {(longest.ended - longest.began) / 1e6:.1f}"
+        f" s{others}; no number shows which trades that cost"
+    )
+
+
 class MarketOutageReporter:
     """Reporter of the market outages of one shard of an exchange.
 
@@ -50,22 +60,11 @@ class MarketOutageReporter:
             # No trade can prove an outage there: each candle is unverified, whatever was missed.
             outages.unproven.clear()
             lost = deduplicator.market_connections.observe(frames, events)
-            self._report_lost(exchange, lost)
+            if lost:
+                _log.warning("%s: %s", exchange, describe_lost(lost))
             changed += lost
         self._count(decoded, outages.began, changed)
         return outage_rows(exchange, changed) if changed else empty(MARKET_OUTAGES)
-
-    def _report_lost(self, exchange: str, outages: Sequence[MarketOutage]) -> None:
-        if outages:
-            longest = max(outages, key=lambda outage: outage.ended - outage.began)
-            _log.warning(
-                "%s: %d markets were without a connection, %s for %.1f s; no number shows which "
-                "trades that cost",
-                exchange,
-                len(outages),
-                longest.symbol,
-                (longest.ended - longest.began) / 1e6,
-            )
 
     def _count(
         self,
