@@ -11,10 +11,15 @@ from candlewax.core import frame_log
 from candlewax.core.kind_marks import REAL
 from candlewax.pipeline.data_kind import stored_kind
 from candlewax.simulator.market.market import Trade
+from candlewax.simulator.plan import Plan
+from candlewax.simulator.server import Simulator
+from tests.support.exchange_server import running
 from tests.support.kafka import reading
 from tests.support.kafka.system import System
 from tests.support.mending import frame, gaps, markets, played, stored
+from tests.support.minutes_of_trades import begin_s, market_of, publish, trades_of
 from tests.support.processes import candlewax
+from tests.support.reconciling import ALL_EQUAL, COUNTS, LAST
 
 pytestmark = pytest.mark.slow("processes over a broker and a server", seconds=60)
 
@@ -84,6 +89,37 @@ def test_repair_again_fills_a_given_up_gap_beside_running_dataflows(
     assert stored(system.tables, "binance").keys() == {
         ("BTCUSDT", trade.trade_id) for trade in trades
     }
+
+
+def test_repair_compares_the_candles_that_another_process_stores(
+    system: System, tmp_path: Path
+) -> None:
+    """`tables` stores candles, and `repair` shows them equal to the exchange's but for one."""
+    begin, wrong = begin_s(12), 3
+    trades = trades_of(market_of("binance"), begin, (*COUNTS, LAST))
+    with running(Simulator(Plan(starts_paused=True))) as (simulator, _):
+        # The exchange says another price of the last trade of a minute.
+        place = sum(COUNTS[: wrong + 1]) - 1
+        corrected = trades[place]._replace(price=trades[place].price + 1)
+        publish(simulator, [*trades[:place], corrected, *trades[place + 1 :]])
+        send(system, tmp_path / "recorded.tsv", trades)
+        tables = system.durable("tables")
+        settings = {"CANDLEWAX_BINANCE_REST_URL": simulator.rest_url("binance")}
+        settings["CANDLEWAX_EXCHANGES"] = "binance"
+        repair = system.start("tests.support.kafka.prompt_repair", name="repair", **settings)
+        expected = {**ALL_EQUAL, wrong: "differs"}
+        reading.until(lambda: reconciled(system, begin) == expected, seconds=120)
+        for process in (repair, tables):
+            assert process.end(signal.SIGTERM) == 0, process.said()
+
+
+def reconciled(system: System, begin: int) -> dict[int, str]:
+    """What the view says of each closed minute, by its place."""
+    rows = system.tables.query(
+        "SELECT toUnixTimestamp(window_start) AS start, toString(reconciled) AS reconciled "
+        "FROM ohlcv_1m_reconciled WHERE closed ORDER BY start"
+    ).rows()
+    return {(start - begin) // 60: result for start, result in rows}
 
 
 def test_repair_ends_if_no_exchange_can_be_requested(system: System) -> None:
