@@ -6,6 +6,7 @@ from typing import Final
 
 from candlewax.clickhouse.retention import remove_ttl
 from candlewax.cold import metrics
+from candlewax.cold.archive_kind import claim_archive
 from candlewax.cold.layers import LAYERS
 from candlewax.cold.maintenance.maintain import maintain
 from candlewax.cold.parquet_files import ArchiveError
@@ -23,8 +24,9 @@ def prepare(tier: ColdTier) -> None:
     """Prepare database and archive for the first round: tables, indexes, no TTL, views.
 
     Raises ArchiveError if the catalog has lost tables whose files are there: made anew, these files
-    would count as orphans.
+    would count as orphans. Raises it too if the archive holds another kind of data.
     """
+    claim_archive(tier)
     if lost := lost_tables(tier):
         raise ArchiveError(
             f"the catalog does not know {', '.join(lost)}, whose files are in the archive; "

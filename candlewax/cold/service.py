@@ -15,6 +15,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from candlewax.clickhouse.client import Database, DatabaseError, connect, short_message
 from candlewax.cold import metrics
+from candlewax.cold.archive_kind import claim_archive
 from candlewax.cold.daily import prepare, run_daily
 from candlewax.cold.offload import EndOfLayer, Item
 from candlewax.cold.parquet_files import ArchiveError
@@ -61,6 +62,7 @@ class ColdService:
         self._should_stop = should_stop
         self._database: Database | None = None
         self._tier: ColdTier | None = None
+        self._is_claimed = False
         self._daily_done: date | None = None
         self._daily_retry = EPOCH
         self._errors = 0
@@ -74,6 +76,8 @@ class ColdService:
         self._errors = 0
         try:
             tier = self._open()
+            # Behind a broker the first data decides the kind, which may come after the start.
+            self._is_claimed = self._is_claimed or claim_archive(tier)
             now = tier.warm.now()
             today = now.date()
             # What failed is tried again after an hour.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import polars as pl
 import pytest
 from bytewax.testing import run_main
 
@@ -74,6 +75,21 @@ def test_dataflow_does_the_same(settings: Settings, tables: Database) -> None:
         )
     )
     assert states(tables) == {SEALED}
+
+
+def test_nothing_is_archived_beside_data_of_another_kind(
+    settings: Settings, tables: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The kind is claimed after the service has begun, as by the first message of a topic."""
+    Path("cold/manifests").mkdir(parents=True)
+    Path("cold/manifests/data-kind").write_text("simulated")
+    with closing(ColdService(settings)) as service:
+        items = service.items()
+        row = pl.DataFrame({"kind": ["real"]}).to_arrow()
+        tables.insert("database_kind", row, "real")
+        assert list(items) == []
+        assert states(tables) == set()
+    assert "holds data of the simulator; the database holds data of real markets" in caplog.text
 
 
 @pytest.mark.usefixtures("few_layers")
