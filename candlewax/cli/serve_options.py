@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from candlewax.clickhouse.served_address import ServedAddress, announce_address
 from candlewax.runtime.setting_parsers import Server as ClickHouse
-from candlewax.web.server import Server
+from candlewax.web.server import Server, listen
 from candlewax.web.stream.subscribers import Subscribers
 
 _ANY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - nothing listens here
@@ -54,6 +54,11 @@ def add(command: argparse.ArgumentParser) -> None:
 def read(arguments: argparse.Namespace) -> ListenAddress:
     """Return the address of the options."""
     return ListenAddress(arguments.host, arguments.port, tuple(arguments.name), arguments.prefix)
+
+
+def require_free(address: ListenAddress) -> None:
+    """Raise ServerError if the address cannot be listened on."""
+    listen(address.host, address.port).close()
 
 
 def begin(app: ASGIApp, subscribers: Subscribers, address: ListenAddress, title: str) -> Server:

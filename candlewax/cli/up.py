@@ -140,6 +140,8 @@ class _Up:
         self._flush: Callable[[float], None] = lambda _: None
 
     def run(self) -> int:
+        # A start that fails must not leave an empty database as the one that was filled last.
+        serve_options.require_free(self._address)
         settings, database = open_for_kind(self._settings, self._kind)
         self._settings = settings
         self._stack.callback(database.close)

@@ -101,12 +101,12 @@ class Reader:
         Raises RequestError for a name that no market has, or that several of an exchange may have.
         """
         known = [Market(*names) for names in self.markets().select("exchange", "symbol").rows()]
+        if not known:
+            raise RequestError("no candles are stored")
         for exchange in exchanges:
             if exchange not in (names := sorted({market.exchange for market in known})):
                 raise _unknown("exchange", exchange, names)
         known = [market for market in known if not exchanges or market.exchange in exchanges]
-        if not known:
-            raise RequestError("no candles are stored")
         found = {market: None for name in symbols for market in _meant(name, known)}
         return sorted(found) if symbols else known
 

@@ -139,13 +139,14 @@ def test_serve_of_a_server_answers_no_sql(tmp_path: Path) -> None:
 
 
 def test_port_in_use_is_named(tmp_path: Path) -> None:
-    """With the option that helps, status 1 and no traceback."""
+    """With the option that helps, status 1, no traceback, and no database that seems filled."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = candlewax(tmp_path, "up", "--port", port)
+        done = candlewax(tmp_path, "up", "--keep", "--port", port)
     assert done.returncode == 1
+    assert not (tmp_path / "data").exists()
     assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr

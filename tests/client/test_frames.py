@@ -12,7 +12,7 @@ import pytest
 from candlewax import client
 from candlewax.clickhouse.client import Database
 from candlewax.client import reader
-from candlewax.client.request import CANDLE, TRADE
+from candlewax.client.request import CANDLE, TRADE, RequestError
 from tests.client.conftest import CANDLES, TRADES, WITH_GAP
 from tests.support.web_server import BEGIN, candle, serving, trade
 
@@ -53,6 +53,11 @@ def test_closed_leaves_out_the_forming_candle_and_complete_those_without_proof()
     complete = expected(0, CANDLES - 1)
     del complete[WITH_GAP]
     assert closes(client.candles("BTC/USDT", complete=True)) == complete
+
+
+def test_empty_database_is_told_before_an_unknown_name(tables: Database) -> None:
+    with pytest.raises(RequestError, match=r"^no candles are stored$"):
+        reader.Reader(tables).select_markets(["okx"], ["BTC/USDT"])
 
 
 def test_no_candle_is_a_frame_with_all_columns() -> None:
