@@ -126,9 +126,8 @@ def _embedded(
         title = f"Filling gaps in {settings.clickhouse}, database {settings.database}"
         report = GapFillReport(title, run_console(), process.counters, database, shutdown)
     elif settings.is_live:
-        title = (
-            f"Live feeds into {settings.clickhouse}, database {settings.database}; Ctrl-C ends it"
-        )
+        feeds = "Simulated feeds" if settings.is_simulated else "Live feeds"
+        title = f"{feeds} into {settings.clickhouse}, database {settings.database}; Ctrl-C ends it"
         # A connection of its own, as it reads while the writer stores.
         report_database = connect(settings.clickhouse, settings.database)
         report = LiveReport(title, run_console(), process.counters, report_database, shutdown)

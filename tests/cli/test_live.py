@@ -144,7 +144,7 @@ def test_nohup_outlives_its_terminal(tmp_path: Path, urls: dict[str, str]) -> No
     log = tmp_path / "log"
     command = ("/bin/sh", "-c", f'exec nohup "$@" >{log} 2>&1', "sh", *COMMAND)
     with on_terminal(command, environment(tmp_path, **urls)) as terminal:
-        until(lambda: log.exists() and "Live feeds into" in log.read_text())
+        until(lambda: log.exists() and "Simulated feeds into" in log.read_text())
         terminal.hang_up()
         until(lambda: "is taken up; added: none; dropped: none" in log.read_text())
         terminal.process.send_signal(signal.SIGTERM)
