@@ -229,7 +229,8 @@ class Reconciler:
         self._counters.set_gauge(int(self._now()), "last_reconciliation", self._exchange)
         differing = [row for row in rows if row.comparison.result is Result.DIFFERS]
         unexpected = [row for row in differing if not _is_expected(row)]
-        for row in unexpected[:_MOST_LOGGED]:
+        # Candles that should be right before minutes that lack one.
+        for row in sorted(unexpected, key=lambda row: not row.status)[:_MOST_LOGGED]:
             level = logging.ERROR if row.status else logging.WARNING
             _log.log(level, "%s", _describe(self._exchange, row))
         if len(unexpected) > _MOST_LOGGED:
