@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         exit_reasons.install_hooks()
     try:
-        options = build_parser(name).parse_args(words)
+        options = _parse(name, words)
         status = options.run(options)
         if sys.stdout:
             sys.stdout.flush()
@@ -39,6 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         status = _close_output(error, _FAILURE_STATUS.get(name, 1))
     sys.exit(status)
+
+
+def _parse(name: str, words: Sequence[str]) -> argparse.Namespace:
+    parser = build_parser(name)
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        # argparse would show the usage of `candlewax COMMAND`, which tells nothing.
+        parser.exit(
+            2,
+            f"candlewax {name}: takes no {' '.join(unknown)}; candlewax {name} --help lists what "
+            "it takes\n",
+        )
+    return options
 
 
 _FAILURE_STATUS: Final = {

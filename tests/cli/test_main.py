@@ -54,3 +54,13 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert ended.value.code == 0
     listed = re.findall(r"^    (\w+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
     assert listed == list(COMMANDS)
+
+
+def test_unknown_argument_is_named_with_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["instruments", "okx", "BTC/USDT", "--in-palce"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "candlewax instruments: takes no BTC/USDT --in-palce; candlewax instruments --help lists "
+        "what it takes\n"
+    )
