@@ -70,6 +70,7 @@ NO_COMMANDS: Final = {
     '"BTC/USDT" = ["tick': "the same",
     "spark-sql": "a program of others, not run: the page says so",
     'TRADE = {"s": Field(TEXT)': "a line of a module, in the page on adding an exchange",
+    'TRADES = TradeFormat("s", "t"': "a line of a module, in the page on adding an exchange",
     '{"ready": false, "checks"': "an answer of /readyz; tests/runtime/test_http_status.py asks it",
 }
 """Lines in blocks that nobody types, and what they are."""
