@@ -50,7 +50,8 @@ def mounts(service: dict[str, Any]) -> list[tuple[str, str]]:
 def known_settings() -> set[str]:
     with pytest.raises(SettingsError) as refused:
         settings.load({"CANDLEWAX_NO_SUCH": "x"}, Path("no such file"))
-    return set(re.findall(r"CANDLEWAX_\w+", str(refused.value).partition("there are")[2]))
+    names = re.findall(r"CANDLEWAX_[\w<>]+", str(refused.value).partition("there are")[2])
+    return {name.replace("<EXCHANGE>", one.upper()) for name in names for one in EXCHANGES}
 
 
 def test_services_are_those_of_the_production_page() -> None:
