@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from candlewax import __version__
 from candlewax.runtime import exit_reasons
+from candlewax.runtime.command_words import parse_words
 
 if TYPE_CHECKING:
     from bytewax.dataflow import Dataflow
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments is None:
         exit_reasons.install_hooks()
     try:
-        options = _parse(name, words)
+        options = parse_words(build_parser(name), name, words)
         status = options.run(options)
         if sys.stdout:
             sys.stdout.flush()
@@ -39,19 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         status = _close_output(error, _FAILURE_STATUS.get(name, 1))
     sys.exit(status)
-
-
-def _parse(name: str, words: Sequence[str]) -> argparse.Namespace:
-    parser = build_parser(name)
-    options, unknown = parser.parse_known_args(words)
-    if unknown:
-        # argparse would show the usage of `candlewax COMMAND`, which tells nothing.
-        parser.exit(
-            2,
-            f"candlewax {name}: takes no {' '.join(unknown)}; candlewax {name} --help lists what "
-            "it takes\n",
-        )
-    return options
 
 
 _FAILURE_STATUS: Final = {

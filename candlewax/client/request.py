@@ -8,11 +8,7 @@ import polars as pl
 
 from candlewax.core.schema import PRICE, QUOTE_VOLUME, TIME, Columns
 
-CANDLE: Final[Columns] = {
-    "exchange": pl.String,
-    "symbol": pl.String,
-    "timeframe": pl.String,
-    "window_start": TIME,
+_CONTENT: Final[Columns] = {
     "open": PRICE,
     "high": PRICE,
     "low": PRICE,
@@ -30,6 +26,15 @@ CANDLE: Final[Columns] = {
     "closed": pl.Boolean,
     "status": pl.String,
     "missing": pl.UInt64,
+}
+"""Columns that candles and bars share."""
+
+CANDLE: Final[Columns] = {
+    "exchange": pl.String,
+    "symbol": pl.String,
+    "timeframe": pl.String,
+    "window_start": TIME,
+    **_CONTENT,
     "feed_down_ms": pl.UInt64,
     "repaired": pl.UInt32,
     "revision": pl.UInt16,
@@ -43,23 +48,7 @@ BAR: Final[Columns] = {
     "threshold": PRICE,
     "day": pl.Date,
     "number": pl.UInt32,
-    "open": PRICE,
-    "high": PRICE,
-    "low": PRICE,
-    "close": PRICE,
-    "volume": PRICE,
-    "quote_volume": QUOTE_VOLUME,
-    "vwap": PRICE,
-    "trade_count": pl.UInt64,
-    "buy_volume": PRICE,
-    "buy_quote_volume": QUOTE_VOLUME,
-    "open_time": TIME,
-    "close_time": TIME,
-    "first_sequence": pl.UInt64,
-    "last_sequence": pl.UInt64,
-    "closed": pl.Boolean,
-    "status": pl.String,
-    "missing": pl.UInt64,
+    **_CONTENT,
     "repaired": pl.UInt32,
 }
 """Columns of bars. `day` and `number` name one; `vwap` is truncated after 12 decimals."""

@@ -143,7 +143,7 @@ def settings_of(command: str) -> tuple[dict[str, str], list[str]]:
 def test_printed_commands_store_trades_of_the_exchanges(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    """Those that the instruments file subscribes; without any, markets are added to a copy."""
+    """Exchanges are those that the file subscribes; without any, a copy gets markets."""
     shutil.copy(ROOT / "instruments.toml", tmp_path)
     with simulating("--rate", "500", *options, folder=tmp_path) as (process, text):
         assert process.poll() is None

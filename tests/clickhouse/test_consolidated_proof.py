@@ -1,4 +1,4 @@
-"""What proves a consolidated candle: numbers, or the equal candles of the exchanges."""
+"""Proofs of consolidated candles: numbers, or the equal candles of the exchanges."""
 
 from dataclasses import replace
 

@@ -3,7 +3,6 @@
 import argparse
 import itertools
 import re
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -11,9 +10,8 @@ import pytest
 
 from candlewax.cli import serve_options
 from candlewax.exchanges import EXCHANGES
-from candlewax.runtime import settings
-from candlewax.runtime.settings import SettingsError
 from tests.deploy.reading import ROOT, interpolate, read
+from tests.support.known_settings import known_settings
 
 DATAFLOWS = ("ingest", "silver", "ohlcv", "repair", "cold")
 SCRAPED = (*DATAFLOWS, "watch")
@@ -45,13 +43,6 @@ def mounts(service: dict[str, Any]) -> list[tuple[str, str]]:
         else tuple(mount.split(":")[:2])
         for mount in service.get("volumes", [])
     ]
-
-
-def known_settings() -> set[str]:
-    with pytest.raises(SettingsError) as refused:
-        settings.load({"CANDLEWAX_NO_SUCH": "x"}, Path("no such file"))
-    names = re.findall(r"CANDLEWAX_[\w<>]+", str(refused.value).partition("there are")[2])
-    return {name.replace("<EXCHANGE>", one.upper()) for name in names for one in EXCHANGES}
 
 
 def test_services_are_those_of_the_production_page() -> None:

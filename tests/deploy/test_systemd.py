@@ -9,7 +9,7 @@ from pathlib import Path
 from candlewax.cli.main import build_parser
 from tests.deploy.reading import ROOT
 from tests.deploy.test_alerts import need
-from tests.deploy.test_compose import known_settings
+from tests.support.known_settings import known_settings
 
 UNIT = (ROOT / "deploy/systemd/candlewax.service").read_text("utf-8")
 LINES = [line.partition("=") for line in UNIT.splitlines() if not line.startswith("#")]

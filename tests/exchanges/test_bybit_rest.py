@@ -52,7 +52,7 @@ def test_lines_of_a_dump_have_the_ids_of_the_websocket() -> None:
 
 
 def test_received_trade_is_a_duplicate_in_the_file_of_its_day() -> None:
-    """Whose time is finer, or cut to the second; the others of the file are new."""
+    """A trade may have a finer time, or one cut to the second; the others of the file are new."""
     deduplicator = Deduplicator()
     assert deduplicator.mark_new(read("bybit_linear", LINEAR).trades).is_new.to_list() == [True]
     line = "{},BTCUSDT,Buy,0.001,16578.50,PlusTick,{},1657850.0,0.001,16.5785"

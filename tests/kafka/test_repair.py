@@ -114,7 +114,7 @@ def test_repair_compares_the_candles_that_another_process_stores(
 
 
 def reconciled(system: System, begin: int) -> dict[int, str]:
-    """What the view says of each closed minute, by its place."""
+    """Return the result of each closed minute in the view, by its place."""
     rows = system.tables.query(
         "SELECT toUnixTimestamp(window_start) AS start, toString(reconciled) AS reconciled "
         "FROM ohlcv_1m_reconciled WHERE closed ORDER BY start"

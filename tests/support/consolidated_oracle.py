@@ -151,7 +151,7 @@ def _minutes(
 
 
 def _proof(state: str, inside: Sequence[Fill], minutes: dict[int, Comparison | None]) -> str:
-    """What shows that a part has all trades."""
+    """Return what shows that a part has all trades."""
     now = {
         minute: sum(fill.time // MINUTE_US * 60 == minute for fill in inside) for minute in minutes
     }

@@ -90,7 +90,7 @@ class World:
         return len(self.simulator.rest_log) - before
 
     def results(self) -> dict[int, str]:
-        """What the view says of each closed minute, by its place."""
+        """Return the result of each closed minute in the view, by its place."""
         rows = self.tables.query(
             "SELECT toUnixTimestamp(window_start) AS start, toString(reconciled) AS reconciled "
             "FROM ohlcv_1m_reconciled WHERE closed ORDER BY start"

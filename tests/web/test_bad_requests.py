@@ -38,7 +38,7 @@ class Reply(NamedTuple):
 
 
 def received(connection: socket.socket) -> bytes:
-    """All that came until the end. A server that refuses a request unread resets the connection."""
+    """Return what came until the end, also if the server resets an unread request."""
     parts: list[bytes] = []
     with suppress(ConnectionResetError):
         while part := connection.recv(1 << 16):

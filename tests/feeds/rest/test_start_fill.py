@@ -14,7 +14,7 @@ from tests.support.rest_client import Clock, serving
 def test_answer_that_is_too_large_is_told_once_and_not_asked_for_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The same request would get as much again; the other markets are still asked for."""
+    """Only the other markets are asked for: the same request would get as much again."""
     rest, clock = EXCHANGES["bitstamp"].rest, Clock()
     row = b'{"date":"1598850699","tid":"121711825","amount":"2","type":"0","price":"62.28"}'
     with serving((200, {}, b"[" + b",".join([row] * 50) + b"]"), (200, {}, b"[]")) as server:

@@ -1,4 +1,4 @@
-"""What is said of markets that lost their connection."""
+"""Reports of markets that lost their connection."""
 
 from candlewax.core.gaps.market_outages import MarketOutage
 from candlewax.pipeline.steps.market_outage_reporter import describe_lost
